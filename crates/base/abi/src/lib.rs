@@ -1,0 +1,31 @@
+//! The contract between Wasmoor's compilers and its runtime.
+//!
+//! Compilers never see the runtime and the runtime never names a compiler; what both must agree
+//! on stands here, once: typed indices, WebAssembly types, trap codes, the libcall table, the
+//! layout of the structures that machine code reads, where arguments and results travel, and the
+//! encodings of the tables that accompany code. There is no unsafe code and no I/O in this crate.
+
+pub mod call;
+pub mod index;
+pub mod libcall;
+pub mod limits;
+pub mod tables;
+pub mod trap;
+pub mod tunables;
+pub mod types;
+pub mod vmctx;
+
+pub use index::*;
+pub use libcall::Libcall;
+pub use trap::TrapCode;
+pub use tunables::{MemoryMode, Tunables};
+pub use types::*;
+pub use vmctx::VmctxLayout;
+
+/// Maps and lists keyed by the typed indices of this crate.
+pub use cranelift_entity as entity;
+
+/// Changes whenever machine code made by an older build must not be run by this one.
+///
+/// It is part of the key of every stored piece of code.
+pub const ABI_VERSION: u32 = 1;

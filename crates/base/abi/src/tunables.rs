@@ -1,0 +1,43 @@
+//! Choices that change machine code. Code made under other tunables must not be linked together.
+
+/// How accesses to linear memory are kept in bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemoryMode {
+    /// The memory's reservation covers every address that a 32-bit index plus an offset below
+    /// `guard_bytes` can form; what is not accessible faults. The base never moves.
+    Guard {
+        /// Inaccessible bytes behind the 4 GiB that an index reaches.
+        guard_bytes: u64,
+    },
+    /// Every access is compared with the memory's current length. The base may move on growth.
+    Checked,
+}
+
+/// Choices that change machine code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tunables {
+    /// How accesses to 32-bit memories are checked. 64-bit memories are always `Checked`.
+    pub memory_mode: MemoryMode,
+    /// Whether code counts fuel.
+    pub fuel: bool,
+    /// Whether functions and loops poll for requests of the host.
+    pub poll: bool,
+}
+
+impl Default for Tunables {
+    fn default() -> Self {
+        Tunables {
+            memory_mode: MemoryMode::Guard { guard_bytes: 32 << 20 },
+            fuel: false,
+            poll: true,
+        }
+    }
+}
+
+impl Tunables {
+    /// The mode that code for a memory with this index width is compiled for.
+    #[must_use]
+    pub const fn memory_mode_for(&self, index64: bool) -> MemoryMode {
+        if index64 { MemoryMode::Checked } else { self.memory_mode }
+    }
+}
