@@ -1,1 +1,10 @@
-//! placeholder
+//! What compilers produce, where code lives and how it is published.
+//!
+//! A compiler implements [`FunctionCompiler`] and turns one function body into a
+//! [`CompiledFunction`]: position-independent bytes, relocations and tables. [`ModuleCode`] owns
+//! the code slots and the arena of one module; it links what compilers made and publishes it by
+//! one store to the function's slot.
+
+mod compiler;
+
+pub use compiler::*;

@@ -1,0 +1,266 @@
+//! The description of a module: what its sections say, with typed indices.
+
+use crate::facts::FuncFacts;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+use wasmoor_abi::entity::PrimaryMap;
+use wasmoor_abi::vmctx::ModuleCounts;
+use wasmoor_abi::*;
+
+/// A validated module.
+#[derive(Debug)]
+pub struct Module {
+    /// Name from the name section, if there is one.
+    pub name: Option<String>,
+    /// Function types.
+    pub types: PrimaryMap<TypeIndex, FuncType>,
+    /// Imports, in order.
+    pub imports: Vec<Import>,
+    /// Exports, in order.
+    pub exports: Vec<Export>,
+    /// Types of all functions, imports first.
+    pub functions: PrimaryMap<FuncIndex, TypeIndex>,
+    /// Types of all tables, imports first.
+    pub tables: PrimaryMap<TableIndex, TableType>,
+    /// Initial element of each defined table.
+    pub table_inits: PrimaryMap<DefinedTableIndex, ConstExpr>,
+    /// Types of all memories, imports first.
+    pub memories: PrimaryMap<MemoryIndex, MemoryType>,
+    /// Types of all globals, imports first.
+    pub globals: PrimaryMap<GlobalIndex, GlobalType>,
+    /// Initial value of each defined global.
+    pub global_inits: PrimaryMap<DefinedGlobalIndex, ConstExpr>,
+    /// Types of all tags, imports first.
+    pub tags: PrimaryMap<TagIndex, TypeIndex>,
+    /// The start function.
+    pub start: Option<FuncIndex>,
+    /// Element segments.
+    pub elements: PrimaryMap<ElemIndex, ElementSegment>,
+    /// Data segments.
+    pub data: PrimaryMap<DataIndex, DataSegment>,
+    /// Bodies of defined functions.
+    pub bodies: PrimaryMap<DefinedFuncIndex, FunctionBody>,
+    /// Entities by kind, imported and defined.
+    pub counts: ModuleCounts,
+    /// Layout of the instances' vmctx.
+    pub layout: VmctxLayout,
+    /// Bytes in the code section (its content), for estimates.
+    pub code_bytes: usize,
+    /// Custom sections, in order: names and ranges of their content in [`Module::bytes`].
+    pub custom_sections: Vec<CustomSection>,
+    pub(crate) export_by_name: HashMap<String, usize>,
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) func_names: std::sync::OnceLock<HashMap<FuncIndex, String>>,
+}
+
+impl Module {
+    /// The module's bytes: a private copy that nobody else can change.
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    /// The export with this name.
+    #[must_use]
+    pub fn export(&self, name: &str) -> Option<EntityIndex> {
+        self.export_by_name.get(name).map(|&at| self.exports[at].entity)
+    }
+
+    /// The function as a defined one; `None` if it is imported.
+    #[must_use]
+    pub fn defined_func(&self, index: FuncIndex) -> Option<DefinedFuncIndex> {
+        index.as_u32().checked_sub(self.counts.imported_funcs).map(DefinedFuncIndex::from_u32)
+    }
+
+    /// The index of a defined function among all functions.
+    #[must_use]
+    pub fn func_index(&self, index: DefinedFuncIndex) -> FuncIndex {
+        FuncIndex::from_u32(index.as_u32() + self.counts.imported_funcs)
+    }
+
+    /// Type of a function.
+    #[must_use]
+    pub fn func_type(&self, index: FuncIndex) -> &FuncType {
+        &self.types[self.functions[index]]
+    }
+
+    /// Bytes of a function body: from the locals' declaration to the final `end`.
+    #[must_use]
+    pub fn body_bytes(&self, index: DefinedFuncIndex) -> &[u8] {
+        let range = &self.bodies[index].range;
+        &self.bytes[range.start as usize..range.end as usize]
+    }
+
+    /// Bytes of a data segment.
+    #[must_use]
+    pub fn data_bytes(&self, index: DataIndex) -> &[u8] {
+        let range = &self.data[index].range;
+        &self.bytes[range.start as usize..range.end as usize]
+    }
+
+    /// Content of the first custom section with this name.
+    #[must_use]
+    pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
+        let section = self.custom_sections.iter().find(|section| section.name == name)?;
+        Some(&self.bytes[section.range.start as usize..section.range.end as usize])
+    }
+}
+
+/// A custom section.
+#[derive(Clone, Debug)]
+pub struct CustomSection {
+    /// Its name.
+    pub name: String,
+    /// Its content, in the module's bytes.
+    pub range: Range<u32>,
+}
+
+/// An entity of a module, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntityIndex {
+    /// A function.
+    Func(FuncIndex),
+    /// A table.
+    Table(TableIndex),
+    /// A memory.
+    Memory(MemoryIndex),
+    /// A global.
+    Global(GlobalIndex),
+    /// A tag.
+    Tag(TagIndex),
+}
+
+/// An import.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// First part of the name.
+    pub module: String,
+    /// Second part of the name.
+    pub name: String,
+    /// What the import defines; its type stands in the module's maps.
+    pub entity: EntityIndex,
+}
+
+/// An export.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// Its name, unique in the module.
+    pub name: String,
+    /// What is exported.
+    pub entity: EntityIndex,
+}
+
+/// The body of a defined function.
+#[derive(Clone, Debug)]
+pub struct FunctionBody {
+    /// Where it is in the module's bytes: from the locals' declaration to the final `end`.
+    pub range: Range<u32>,
+    /// What validation learned.
+    pub facts: FuncFacts,
+}
+
+/// A constant expression: operators of a stack machine without the final `end`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConstExpr {
+    /// The operators.
+    pub ops: Vec<ConstOp>,
+}
+
+/// An operator of a constant expression.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the names are the specification's")]
+pub enum ConstOp {
+    I32Const(i32),
+    I64Const(i64),
+    /// Bits of the float.
+    F32Const(u32),
+    /// Bits of the float.
+    F64Const(u64),
+    V128Const(u128),
+    RefNull(HeapType),
+    RefFunc(FuncIndex),
+    GlobalGet(GlobalIndex),
+    I32Add,
+    I32Sub,
+    I32Mul,
+    I64Add,
+    I64Sub,
+    I64Mul,
+}
+
+/// An element segment.
+#[derive(Clone, Debug)]
+pub struct ElementSegment {
+    /// Type of the elements.
+    pub element: RefType,
+    /// When it is copied to a table.
+    pub mode: ElementMode,
+    /// The elements.
+    pub items: ElementItems,
+}
+
+/// The elements of a segment.
+#[derive(Clone, Debug)]
+pub enum ElementItems {
+    /// Functions.
+    Funcs(Box<[FuncIndex]>),
+    /// Constant expressions.
+    Exprs(Box<[ConstExpr]>),
+}
+
+impl ElementItems {
+    /// Number of elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            ElementItems::Funcs(items) => items.len(),
+            ElementItems::Exprs(items) => items.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// When an element segment is copied to a table.
+#[derive(Clone, Debug)]
+pub enum ElementMode {
+    /// By `table.init`.
+    Passive,
+    /// Never: it only declares functions for `ref.func`.
+    Declared,
+    /// At instantiation.
+    Active {
+        /// Destination.
+        table: TableIndex,
+        /// First element to overwrite.
+        offset: ConstExpr,
+    },
+}
+
+/// A data segment.
+#[derive(Clone, Debug)]
+pub struct DataSegment {
+    /// Its bytes, in the module's bytes.
+    pub range: Range<u32>,
+    /// When it is copied to a memory.
+    pub mode: DataMode,
+}
+
+/// When a data segment is copied to a memory.
+#[derive(Clone, Debug)]
+pub enum DataMode {
+    /// By `memory.init`.
+    Passive,
+    /// At instantiation.
+    Active {
+        /// Destination.
+        memory: MemoryIndex,
+        /// First byte to overwrite.
+        offset: ConstExpr,
+    },
+}
