@@ -1,0 +1,107 @@
+//! The `wasmoor` binary under test, and one run of it.
+//!
+//! `$WASMOOR_BIN` names the binary; else `cargo build --profile quick` makes it, which does nothing
+//! when it is up to date. It is optimized because a compiler built without optimization takes
+//! minutes for the real programs.
+
+use anyhow::{Context, Result, bail};
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use xtask::process;
+
+/// Path of the binary; built at the first call.
+///
+/// # Panics
+/// It cannot be built: no test of it can pass.
+#[must_use]
+pub fn wasmoor() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match std::env::var_os("WASMOOR_BIN") {
+        Some(path) => path.into(),
+        None => build().expect("the binary under test can be built"),
+    })
+}
+
+fn build() -> Result<PathBuf> {
+    let mut cargo = process::cargo();
+    cargo.args(["build", "--quiet", "--profile", "quick", "--bin", "wasmoor"]);
+    cargo.args(["--message-format", "json"]);
+    let messages = String::from_utf8(process::output(&mut cargo)?)?;
+    let executable = messages.lines().rev().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message.get("executable")?.as_str()?))
+    });
+    executable.context("cargo names no executable")
+}
+
+/// What a process left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error, as text.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Standard output as text.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// Runs a command to its end and collects its output.
+///
+/// # Errors
+/// It cannot be started, or runs longer than `limit`; it is killed then.
+pub fn finish(mut command: Command, stdin: &[u8], limit: Duration) -> Result<Finished> {
+    let shown = format!("{command:?}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start {shown}"))?;
+    let input = child.stdin.take();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (status, stdout, stderr) = std::thread::scope(|scope| {
+        // A program may end without reading its input.
+        scope.spawn(move || input.map(|mut input| input.write_all(stdin)));
+        let stdout = scope.spawn(move || drain(stdout));
+        let stderr = scope.spawn(move || drain(stderr));
+        let status = wait(&mut child, limit);
+        (status, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
+    });
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    match status? {
+        Some(status) => Ok(Finished { status, stdout, stderr }),
+        None => bail!("{shown} ran longer than {limit:?}; it printed: {stderr}"),
+    }
+}
+
+fn drain(pipe: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // A broken pipe ends the output like its end does.
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+/// `None` if the limit passed; the child is dead then.
+fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

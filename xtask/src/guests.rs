@@ -1,0 +1,105 @@
+//! `cargo xtask guests`: rebuilds the guest modules whose sources are in the tree.
+//!
+//! A guest that needs a toolchain most machines lack is committed as `NAME.wasm` beside its source,
+//! with the source's hash in `guests.lock`; `tidy` fails when a source changed and its module did
+//! not. Guests in the text format need no toolchain and are never committed in binary form.
+
+use crate::process;
+use anyhow::{Context, Result, bail};
+use std::fmt::Write;
+use std::hash::Hasher;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const FOLDER: &str = "tests/guests";
+const LOCK: &str = "tests/guests/guests.lock";
+
+/// Compilers to try, the newest first: program and Debian packages.
+const COMPILERS: &[(&str, &str)] = &[
+    ("clang-22", "clang-22 lld-22 wasi-libc libclang-rt-22-dev-wasm32"),
+    ("clang-19", "clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32"),
+    ("clang", "clang lld wasi-libc libclang-rt-dev-wasm32"),
+];
+
+/// Rebuilds every `tests/guests/*.c` and rewrites the lock.
+///
+/// # Errors
+/// A compiler is missing (the message names it) or fails.
+pub fn run() -> Result<()> {
+    let sources = sources()?;
+    if sources.is_empty() {
+        println!("no guest needs a toolchain: all are in the text format");
+        return Ok(());
+    }
+    let Some((compiler, _)) = COMPILERS.iter().find(|(program, _)| process::exists(program)) else {
+        bail!("no C compiler for wasm32-wasi: apt-get install {}", COMPILERS[0].1);
+    };
+    for source in &sources {
+        let mut command = Command::new(compiler);
+        command.args(["--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-o"]);
+        process::run(command.arg(source.with_extension("wasm")).arg(source))?;
+        println!("built {}", source.with_extension("wasm").display());
+    }
+    std::fs::write(process::workspace_root().join(LOCK), lock(&sources)?)?;
+    Ok(())
+}
+
+/// What is stale: sources whose hash differs from the lock's, and missing modules.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn stale() -> Result<Vec<String>> {
+    let sources = sources()?;
+    let mut wrong: Vec<String> = sources
+        .iter()
+        .filter(|source| !source.with_extension("wasm").is_file())
+        .map(|source| format!("{} has no module: run cargo xtask guests", source.display()))
+        .collect();
+    let recorded =
+        std::fs::read_to_string(process::workspace_root().join(LOCK)).unwrap_or_default();
+    if recorded != lock(&sources)? {
+        wrong.push(format!("{LOCK} does not match the sources: run cargo xtask guests"));
+    }
+    Ok(wrong)
+}
+
+fn sources() -> Result<Vec<PathBuf>> {
+    let folder = process::workspace_root().join(FOLDER);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut sources: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    sources.retain(|path| path.extension().is_some_and(|extension| extension == "c"));
+    sources.sort();
+    Ok(sources)
+}
+
+fn lock(sources: &[PathBuf]) -> Result<String> {
+    let mut text = String::new();
+    for source in sources {
+        let name = source.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        writeln!(text, "{:016x} {name}", hash(source)?)?;
+    }
+    Ok(text)
+}
+
+/// FNV-1a: enough to notice a change, and the same on every machine.
+fn hash(path: &Path) -> Result<u64> {
+    struct Fnv(u64);
+    impl Hasher for Fnv {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            for &byte in bytes {
+                self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
+        }
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    hasher.write(&bytes);
+    Ok(hasher.finish())
+}
