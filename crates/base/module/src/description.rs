@@ -1,6 +1,8 @@
 //! The description of a module: what its sections say, with typed indices.
 
 use crate::facts::FuncFacts;
+use crate::names;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -97,6 +99,33 @@ impl Module {
     pub fn data_bytes(&self, index: DataIndex) -> &[u8] {
         let range = &self.data[index].range;
         &self.bytes[range.start as usize..range.end as usize]
+    }
+
+    /// The name that the name section gives to a function. The section is read at the first call.
+    #[must_use]
+    pub fn func_name(&self, index: FuncIndex) -> Option<&str> {
+        let names = self.func_names.get_or_init(|| {
+            let section = self.custom_section(names::SECTION).unwrap_or_default();
+            names::func_names(section, self.functions.len())
+        });
+        names.get(&index).map(String::as_str)
+    }
+
+    /// A name for people: from the name section, else the first name the function is exported
+    /// under, else `module.name` of its import, else `func[index]`.
+    #[must_use]
+    pub fn func_display_name(&self, index: FuncIndex) -> Cow<'_, str> {
+        if let Some(name) = self.func_name(index) {
+            return Cow::Borrowed(name);
+        }
+        if let Some(name) = names::export_name(&self.exports, index) {
+            return Cow::Borrowed(name);
+        }
+        let entity = EntityIndex::Func(index);
+        match self.imports.iter().find(|import| import.entity == entity) {
+            Some(import) => Cow::Owned(format!("{}.{}", import.module, import.name)),
+            None => Cow::Owned(format!("func[{}]", index.as_u32())),
+        }
     }
 
     /// Content of the first custom section with this name.

@@ -5,9 +5,22 @@
 //! owned strings and types; function bodies and data stay ranges over a private copy of the
 //! module's bytes ([`Module::bytes`]), so that what was validated is what is compiled later,
 //! whatever happens to the file it came from.
+//!
+//! The text format and components are recognised only to be refused with a clear message.
 
+mod bodies;
+mod collect;
+mod convert;
 mod description;
+mod error;
 mod facts;
+mod features;
+mod header;
+mod load;
+mod malformed;
+mod names;
 
 pub use description::*;
+pub use error::{Fault, FaultyFunc, LoadError, NotModule};
 pub use facts::FuncFacts;
+pub use features::{Feature, Features};

@@ -1,0 +1,299 @@
+//! Collects [`FuncFacts`] while operators are validated.
+//!
+//! [`FactsVisitor`] stands in front of the validator's visitor: each method, generated from the
+//! validator's list of operators, notes what the operator tells and passes it on. All of it is
+//! inlined into the decoder's one big `match`, so that an operator without facts costs an
+//! increment.
+//!
+//! The facts are notes about operators that the validator then accepts or refuses; when it
+//! refuses one, they are thrown away. So nothing here may rely on the body being valid.
+
+use crate::facts::FuncFacts;
+use wasmparser::{
+    BlockType, FrameKind, FrameStack, ModuleArity, ValType, VisitOperator, VisitSimdOperator,
+};
+
+/// Loops deeper than this count like this deep ones: 8^6 uses.
+const LOOP_DEPTH_WEIGHED_MAX: usize = 6;
+
+/// The facts of the function at hand; its buffers serve one function after the other.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    facts: FuncFacts,
+    /// Open control operators, the body itself included.
+    control_depth: u32,
+    /// For each open loop, the control depth that it was opened at.
+    open_loops: Vec<u32>,
+    /// Weight of a use here: 8 to the power of the number of open loops.
+    weight: u32,
+    weights: Box<[u32; FuncFacts::WEIGHED_LOCALS]>,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Collector {
+            facts: FuncFacts::default(),
+            control_depth: 0,
+            open_loops: Vec::new(),
+            weight: 1,
+            weights: Box::new([0; FuncFacts::WEIGHED_LOCALS]),
+        }
+    }
+}
+
+impl Collector {
+    /// Starts with a function that has this many locals, parameters included.
+    pub(crate) fn start(&mut self, locals: u32, vector_locals: bool) {
+        self.facts = FuncFacts {
+            locals,
+            control_depth_max: 1,
+            uses_simd: vector_locals,
+            ..FuncFacts::default()
+        };
+        self.control_depth = 1;
+        self.open_loops.clear();
+        self.weight = 1;
+        let weighed = self.weighed();
+        self.weights[..weighed].fill(0);
+    }
+
+    /// Notes an operator and the operand stack's height behind it.
+    #[inline(always)]
+    pub(crate) fn operator_done(&mut self, stack_height: u32) {
+        self.facts.operators += 1;
+        self.facts.stack_height_max = self.facts.stack_height_max.max(stack_height);
+    }
+
+    #[inline(always)]
+    fn vector_seen(&mut self) {
+        self.facts.uses_simd = true;
+    }
+
+    /// The facts of the function that was started last.
+    pub(crate) fn finish(&mut self) -> FuncFacts {
+        let weighed = self.weighed();
+        let mut facts = std::mem::take(&mut self.facts);
+        facts.local_weights = self.weights[..weighed].into();
+        facts
+    }
+
+    fn weighed(&self) -> usize {
+        (self.facts.locals as usize).min(FuncFacts::WEIGHED_LOCALS)
+    }
+
+    #[inline(always)]
+    fn local_used(&mut self, index: u32) {
+        if let Some(weight) = self.weights.get_mut(index as usize) {
+            *weight = weight.saturating_add(self.weight);
+        }
+    }
+
+    fn open(&mut self) {
+        self.control_depth += 1;
+        self.facts.control_depth_max = self.facts.control_depth_max.max(self.control_depth);
+    }
+
+    fn open_loop(&mut self) {
+        self.open();
+        self.facts.loops += 1;
+        self.open_loops.push(self.control_depth);
+        self.set_weight();
+    }
+
+    fn close(&mut self) {
+        if self.open_loops.last() == Some(&self.control_depth) {
+            self.open_loops.pop();
+            self.set_weight();
+        }
+        self.control_depth = self.control_depth.saturating_sub(1);
+    }
+
+    fn set_weight(&mut self) {
+        self.weight = 1 << (3 * self.open_loops.len().min(LOOP_DEPTH_WEIGHED_MAX));
+    }
+}
+
+/// Which entities of a module mention vectors; empty lists in a module without any.
+#[derive(Debug, Default)]
+pub(crate) struct VectorEntities {
+    pub(crate) types: Box<[bool]>,
+    pub(crate) funcs: Box<[bool]>,
+    pub(crate) globals: Box<[bool]>,
+}
+
+/// The validator's visitor with a collector in front.
+pub(crate) struct FactsVisitor<'c, V> {
+    pub(crate) validator: V,
+    pub(crate) collector: &'c mut Collector,
+    pub(crate) vectors: &'c VectorEntities,
+}
+
+impl<V> FactsVisitor<'_, V> {
+    fn note_call(&mut self, func: u32) {
+        self.collector.facts.has_call = true;
+        self.note_vector_if(&self.vectors.funcs, func);
+    }
+
+    fn note_typed_call(&mut self, ty: u32) {
+        self.collector.facts.has_call = true;
+        self.note_vector_if(&self.vectors.types, ty);
+    }
+
+    fn note_block_type(&mut self, ty: BlockType) {
+        match ty {
+            BlockType::Empty => {}
+            BlockType::Type(ty) => self.note_type(ty),
+            BlockType::FuncType(ty) => self.note_vector_if(&self.vectors.types, ty),
+        }
+    }
+
+    fn note_type(&mut self, ty: ValType) {
+        if ty == ValType::V128 {
+            self.collector.vector_seen();
+        }
+    }
+
+    fn note_vector_if(&mut self, vectors: &[bool], index: u32) {
+        if vectors.get(index as usize) == Some(&true) {
+            self.collector.vector_seen();
+        }
+    }
+}
+
+/// Notes what one operator tells: first by its name, else by the kind of its immediates.
+macro_rules! note {
+    ($v:ident Block $ty:ident) => {
+        $v.collector.open();
+        $v.note_block_type($ty)
+    };
+    ($v:ident If $ty:ident) => {
+        $v.collector.open();
+        $v.note_block_type($ty)
+    };
+    ($v:ident Try $ty:ident) => {
+        $v.collector.open();
+        $v.note_block_type($ty)
+    };
+    ($v:ident TryTable $table:ident) => {
+        $v.collector.open();
+        $v.note_block_type($table.ty)
+    };
+    ($v:ident Loop $ty:ident) => {
+        $v.collector.open_loop();
+        $v.note_block_type($ty)
+    };
+    ($v:ident End) => {
+        $v.collector.close()
+    };
+    ($v:ident Delegate $depth:ident) => {
+        $v.collector.close()
+    };
+    ($v:ident LocalGet $index:ident) => {
+        $v.collector.local_used($index)
+    };
+    ($v:ident LocalSet $index:ident) => {
+        $v.collector.local_used($index)
+    };
+    ($v:ident LocalTee $index:ident) => {
+        $v.collector.local_used($index)
+    };
+    ($v:ident GlobalGet $index:ident) => {
+        $v.note_vector_if(&$v.vectors.globals, $index)
+    };
+    ($v:ident TypedSelect $ty:ident) => {
+        $v.note_type($ty)
+    };
+    ($v:ident Call $func:ident) => {
+        $v.note_call($func)
+    };
+    ($v:ident ReturnCall $func:ident) => {
+        $v.note_call($func)
+    };
+    ($v:ident CallIndirect $ty:ident $table:ident) => {
+        $v.note_typed_call($ty)
+    };
+    ($v:ident ReturnCallIndirect $ty:ident $table:ident) => {
+        $v.note_typed_call($ty)
+    };
+    ($v:ident CallRef $ty:ident) => {
+        $v.note_typed_call($ty)
+    };
+    ($v:ident ReturnCallRef $ty:ident) => {
+        $v.note_typed_call($ty)
+    };
+    ($v:ident MemorySize $($arg:ident)*) => {
+        $v.collector.facts.uses_memory = true
+    };
+    ($v:ident MemoryGrow $($arg:ident)*) => {
+        $v.collector.facts.uses_memory = true
+    };
+    ($v:ident MemoryInit $($arg:ident)*) => {
+        $v.collector.facts.uses_memory = true
+    };
+    ($v:ident MemoryCopy $($arg:ident)*) => {
+        $v.collector.facts.uses_memory = true
+    };
+    ($v:ident MemoryFill $($arg:ident)*) => {
+        $v.collector.facts.uses_memory = true
+    };
+    ($v:ident MemoryDiscard $($arg:ident)*) => {
+        $v.collector.facts.uses_memory = true
+    };
+    ($v:ident $op:ident memarg $($arg:ident)*) => {
+        $v.collector.facts.uses_memory = true
+    };
+    ($v:ident $op:ident $($arg:ident)*) => {};
+}
+
+macro_rules! note_and_validate {
+    ($( @$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })?
+        => $visit:ident ($($ann:tt)*) )*) => { $(
+        #[inline(always)]
+        fn $visit(&mut self $($(, $arg: $argty)*)?) -> Self::Output {
+            note!(self $op $($($arg)*)?);
+            self.validator.$visit($($($arg),*)?)
+        }
+    )* };
+}
+
+macro_rules! note_vector_and_validate {
+    ($( @$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })?
+        => $visit:ident ($($ann:tt)*) )*) => { $(
+        #[inline(always)]
+        fn $visit(&mut self $($(, $arg: $argty)*)?) -> Self::Output {
+            self.collector.vector_seen();
+            note!(self $op $($($arg)*)?);
+            self.validator.$visit($($($arg),*)?)
+        }
+    )* };
+}
+
+impl<'a, V> VisitOperator<'a> for FactsVisitor<'_, V>
+where
+    V: VisitSimdOperator<'a, Output = wasmparser::Result<()>> + ModuleArity,
+{
+    type Output = wasmparser::Result<()>;
+
+    fn simd_visitor(
+        &mut self,
+    ) -> Option<&mut dyn VisitSimdOperator<'a, Output = wasmparser::Result<()>>> {
+        Some(self)
+    }
+
+    wasmparser::for_each_visit_operator!(note_and_validate);
+}
+
+impl<'a, V> VisitSimdOperator<'a> for FactsVisitor<'_, V>
+where
+    V: VisitSimdOperator<'a, Output = wasmparser::Result<()>> + ModuleArity,
+{
+    wasmparser::for_each_visit_simd_operator!(note_vector_and_validate);
+}
+
+impl<V: ModuleArity> FrameStack for FactsVisitor<'_, V> {
+    fn current_frame(&self) -> Option<FrameKind> {
+        // There is no innermost frame behind the body's own `end`, and asking for it would panic.
+        let open = self.validator.control_stack_height() > 0;
+        if open { self.validator.label_block(0).map(|(_, kind)| kind) } else { None }
+    }
+}
