@@ -1,0 +1,280 @@
+//! The arguments of the command, as `clap` sees them.
+//!
+//! Whatever follows FILE belongs to the guest, options included.
+
+use crate::mounts::{self, EnvVar, Mount};
+use crate::report::{self, Failure};
+use crate::units;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const AFTER_HELP: &str = "\
+`wasmoor FILE` is `wasmoor run FILE`. FILE may be binary (.wasm) or text (.wat); `-` is standard input.
+Exit status: the guest's; 134 for a trap; 1 for an error; 2 for wrong usage.";
+
+/// Runs WebAssembly programs.
+#[derive(Debug, Parser)]
+#[command(name = "wasmoor", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a program
+    Run(Box<Run>),
+    /// Check that modules are valid, without running them
+    Validate(Validate),
+    /// Show imports, exports, sizes and the proposals that a module uses
+    Inspect(Inspect),
+    /// Run scripts of the official test suite (.wast)
+    Wast(Wast),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `wasmoor run`
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// Grant a directory, under the same path or GUEST; `:ro` for reading only
+    #[arg(long, value_name = "HOST[::GUEST][:ro]", value_parser = mounts::parse_dir, help_heading = "Grants")]
+    pub(crate) dir: Vec<Mount>,
+    /// Grant a directory, the guest's path first
+    #[arg(long, value_name = "GUEST:HOST[:ro]", value_parser = mounts::parse_mapdir, help_heading = "Grants")]
+    pub(crate) mapdir: Vec<Mount>,
+    /// Grant a directory, the host's path first
+    #[arg(long, value_name = "HOST:GUEST[:ro]", value_parser = mounts::parse_volume, help_heading = "Grants")]
+    pub(crate) volume: Vec<Mount>,
+    /// Set a variable of the guest's environment, or pass the host's on
+    #[arg(long, value_name = "KEY[=VALUE]", value_parser = mounts::parse_env, help_heading = "Grants")]
+    pub(crate) env: Vec<EnvVar>,
+    /// Set variables from the lines of a file
+    #[arg(long, value_name = "FILE", help_heading = "Grants")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// The guest's current directory, inside a granted one
+    #[arg(long, value_name = "PATH", help_heading = "Grants")]
+    pub(crate) cwd: Option<String>,
+
+    /// Call this exported function; its arguments follow FILE
+    #[arg(long, value_name = "FUNCTION")]
+    pub(crate) invoke: Option<String>,
+    /// The program's name as the guest sees it [default: the name of FILE]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) argv0: Option<String>,
+
+    /// Stop after this much work: about one unit per instruction
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) fuel: Option<u64>,
+    /// Stop after this time: 500ms, 1.5s, 2m
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, help_heading = "Limits")]
+    pub(crate) timeout: Option<Duration>,
+    /// The most memory that the guest may have: 64MiB, 1G
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, help_heading = "Limits")]
+    pub(crate) max_memory: Option<u64>,
+    /// The most elements that its tables may have together
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_table: Option<u64>,
+    /// Stack for the guest's calls
+    #[arg(long, value_name = "SIZE", value_parser = stack_size, default_value = "1MiB", help_heading = "Limits")]
+    pub(crate) max_stack: u64,
+
+    /// Which compiler makes the code
+    #[arg(long, value_enum, default_value_t = Tier::Auto, help_heading = "Compilation")]
+    pub(crate) tier: Tier,
+    /// Compile all functions before the start, rather than each at its first call
+    #[arg(long, help_heading = "Compilation")]
+    pub(crate) eager: bool,
+    /// Print where the time went, and memory, to standard error
+    #[arg(long)]
+    pub(crate) stats: bool,
+
+    /// The module, then the guest's arguments
+    #[arg(
+        value_names = ["FILE", "ARGS"],
+        required = true,
+        trailing_var_arg = true,
+        num_args = 1..
+    )]
+    pub(crate) file_and_args: Vec<OsString>,
+}
+
+/// `wasmoor validate`
+#[derive(Args, Debug)]
+pub(crate) struct Validate {
+    /// The modules
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `wasmoor inspect`
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The module
+    pub(crate) file: PathBuf,
+}
+
+/// `wasmoor wast`
+#[derive(Args, Debug)]
+pub(crate) struct Wast {
+    /// Which compiler makes the code
+    #[arg(long, value_enum, default_value_t = Tier::Auto)]
+    pub(crate) tier: Tier,
+    /// How instances get their memory
+    #[arg(long, value_enum, default_value_t = Allocator::OnDemand)]
+    pub(crate) allocator: Allocator,
+    /// Compile all functions before the start
+    #[arg(long)]
+    pub(crate) eager: bool,
+    /// The scripts
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Which compiler makes the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tier {
+    /// The best that there is: today the optimizing compiler
+    Auto,
+    /// The optimizing compiler; a function that it cannot take is an error
+    Optimizing,
+}
+
+/// How instances get their memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Allocator {
+    /// Each instance maps its own
+    OnDemand,
+}
+
+/// Stacks below this cannot hold the frames of one host call.
+const STACK_BYTES_MIN: u64 = 64 << 10;
+/// More than this is a mistake, and would not be granted by many machines.
+const STACK_BYTES_MAX: u64 = 4 << 30;
+
+fn stack_size(text: &str) -> Result<u64, String> {
+    let bytes = units::parse_size(text)?;
+    if (STACK_BYTES_MIN..=STACK_BYTES_MAX).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(format!("a stack has between {STACK_BYTES_MIN} and {STACK_BYTES_MAX} bytes"))
+    }
+}
+
+/// Puts `run` before the first argument unless that names a subcommand or asks for help.
+pub(crate) fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let first = args.get(1).map(|arg| arg.to_string_lossy().into_owned());
+    let known = match first.as_deref() {
+        None | Some("help" | "-h" | "--help" | "-V" | "--version") => true,
+        Some(first) => subcommands().iter().any(|name| name == first),
+    };
+    if !known {
+        args.insert(1, "run".into());
+    }
+    args
+}
+
+/// Names of the subcommands.
+pub(crate) fn subcommands() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+/// `wasmoor completions`
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn print_completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "wasmoor", &mut script);
+    report::print(&String::from_utf8_lossy(&script))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        let words = std::iter::once("wasmoor").chain(line.split_whitespace());
+        Cli::try_parse_from(with_default_command(words.map(OsString::from)))
+    }
+
+    fn run(line: &str) -> Run {
+        match parse(line) {
+            Ok(Cli { command: Command::Run(run) }) => *run,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_alone_is_run() {
+        for (line, file_and_args) in [
+            ("a.wasm", "a.wasm"),
+            ("run a.wasm", "a.wasm"),
+            ("a.wasm x --eager -- -y", "a.wasm x --eager -- -y"),
+            ("--eager a.wasm --dir x", "a.wasm --dir x"),
+            ("run --eager -- a.wasm --dir x", "a.wasm --dir x"),
+            ("./validate", "./validate"),
+            ("-", "-"),
+        ] {
+            assert_eq!(run(line).file_and_args.join(" ".as_ref()), file_and_args, "{line}");
+        }
+        assert!(run("--eager a.wasm --stats").eager);
+        assert!(!run("--eager a.wasm --stats").stats);
+    }
+
+    #[test]
+    fn options_of_run() {
+        let run = run(
+            "run --dir a --dir b::c:ro --mapdir /g:h --volume h:/g --env A=1 --env B --fuel 9 \
+             --timeout 1.5s --max-memory 64MiB --max-table 10 --max-stack 2MiB --tier optimizing a.wasm",
+        );
+        assert_eq!(run.dir.len(), 2);
+        assert!(run.dir[1].read_only);
+        assert_eq!(run.mapdir, run.volume);
+        assert_eq!(run.env.len(), 2);
+        assert_eq!(run.fuel, Some(9));
+        assert_eq!(run.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(run.max_memory, Some(64 << 20));
+        assert_eq!(run.max_table, Some(10));
+        assert_eq!(run.max_stack, 2 << 20);
+        assert_eq!(run.tier, Tier::Optimizing);
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_with_status_2() {
+        for line in [
+            "",
+            "run",
+            "--no-such-option a.wasm",
+            "run --timeout soon a.wasm",
+            "run --max-memory 1x a.wasm",
+            "run --max-stack 1 a.wasm",
+            "run --mapdir x a.wasm",
+            "validate",
+            "inspect",
+            "inspect a b",
+            "completions tcsh",
+            "wast --tier baseline a.wast",
+        ] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+        for line in ["--help", "help", "run --help", "--version", "help run"] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 0, "{line}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Reads a module: a private copy of a file, as binary or text.
+//!
+//! The file is read, never mapped: a guest that overwrites its own module, or a file that is cut
+//! while the guest runs, changes nothing. The first bytes decide what the file is, so that what is no
+//! module at all is refused before a gigabyte of it is read.
+
+use crate::report::{Failure, printable};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use wasmoor_abi::limits::MODULE_BYTES_MAX;
+
+/// Bytes of a module in the text format; its tree takes many times as much.
+const TEXT_BYTES_MAX: usize = 64 << 20;
+/// Bytes that decide what a file is.
+const HEADER_BYTES: usize = 512;
+/// The first bytes of a binary module.
+const MAGIC: &[u8] = b"\0asm";
+
+/// Reads a module and returns it in binary form. `-` is standard input.
+///
+/// # Errors
+/// The file cannot be read, is too large, or is neither a binary nor a text.
+pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = printable(&path.display().to_string());
+    let bytes = if path == Path::new("-") {
+        read(std::io::stdin().lock(), 0)
+    } else {
+        open(path).and_then(|(file, len)| read(file, len))
+    };
+    let bytes = bytes.map_err(|failure| failure.context(format_args!("cannot read `{shown}`")))?;
+    if bytes.starts_with(MAGIC) { Ok(bytes) } else { encode(&shown, &bytes) }
+}
+
+fn open(path: &Path) -> Result<(File, u64), Failure> {
+    let file = File::open(path).map_err(Failure::error)?;
+    let metadata = file.metadata().map_err(Failure::error)?;
+    if metadata.is_dir() {
+        return Err(Failure::error("it is a directory, not a module"));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// `len` is a hint; the file may have another length by the time it is read.
+fn read(mut file: impl Read, len: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let header = file.by_ref().take(HEADER_BYTES as u64);
+    read_to_end(header, &mut bytes)?;
+    let limit = limit(&bytes)?;
+    let too_large = |len: u64| {
+        Failure::error(format!("it has {len} bytes, the limit is {limit} ({})", kind(&bytes)))
+    };
+    if len > limit as u64 {
+        return Err(too_large(len));
+    }
+    let mut rest = Vec::new();
+    let hint = usize::try_from(len).unwrap_or(0).saturating_sub(bytes.len());
+    rest.try_reserve(hint).map_err(Failure::error)?;
+    // One byte more than allowed shows that the limit is passed.
+    read_to_end(file.take((limit - bytes.len().min(limit)) as u64 + 1), &mut rest)?;
+    let total = bytes.len() as u64 + rest.len() as u64;
+    if total > limit as u64 {
+        return Err(too_large(total));
+    }
+    bytes.append(&mut rest);
+    Ok(bytes)
+}
+
+fn read_to_end(mut file: impl Read, bytes: &mut Vec<u8>) -> Result<(), Failure> {
+    file.read_to_end(bytes).map(drop).map_err(Failure::error)
+}
+
+fn kind(header: &[u8]) -> &'static str {
+    if header.starts_with(MAGIC) { "a binary module" } else { "a module as text" }
+}
+
+/// How many bytes a file that begins like this may have.
+fn limit(header: &[u8]) -> Result<usize, Failure> {
+    if header.is_empty() {
+        return Err(Failure::error("the file is empty"));
+    }
+    if header.starts_with(MAGIC) {
+        return Ok(MODULE_BYTES_MAX);
+    }
+    // A character may be cut at the end of the header.
+    let text = match std::str::from_utf8(header) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    if text && !header.iter().any(|&byte| is_control(byte)) {
+        return Ok(TEXT_BYTES_MAX);
+    }
+    let first: Vec<String> = header.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let first = first.join(" ");
+    Err(Failure::error(format!(
+        "it is no WebAssembly module: it begins with `{first}` rather than `00 61 73 6d`"
+    )))
+}
+
+/// Whether no text contains this byte.
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && !byte.is_ascii_whitespace()
+}
+
+/// Turns the text format into binary.
+fn encode(shown: &str, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Failure::error(format!("cannot read `{shown}`: the text is not UTF-8: {error}"))
+    })?;
+    let error = |error: wast::Error| {
+        let (line, column) = error.span().linecol_in(text);
+        Failure::error(format!("{shown}:{}:{}: {}", line + 1, column + 1, error.message()))
+    };
+    let buffer = wast::parser::ParseBuffer::new(text).map_err(error)?;
+    let mut wat = wast::parser::parse::<wast::Wat<'_>>(&buffer).map_err(error)?;
+    wat.encode().map_err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: &[u8]) -> String {
+        let result = read(bytes, bytes.len() as u64).and_then(|bytes| encode("f", &bytes));
+        result.err().and_then(|failure| failure.message).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_no_module_is_named() {
+        for (bytes, expected) in [
+            (&b""[..], "the file is empty"),
+            (b"\0", "it begins with `00`"),
+            (b"\0\0\0\0\0\0", "it begins with `00 00 00 00`"),
+            (b"\x7fELF\x02\x01", "it begins with `7f 45 4c 46`"),
+            (b"(module", "f:1:8: "),
+            (b"(module\n  (func $f i32.nonsense))", "f:2:12: unknown operator or unexpected token"),
+            (b"hello", "f:1:1: "),
+        ] {
+            let message = message(bytes);
+            assert!(message.contains(expected), "{bytes:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn text_is_encoded_and_binaries_are_kept() {
+        let binary = encode("f", b"(module)").expect("a module");
+        assert_eq!(binary, b"\0asm\x01\0\0\0");
+        assert_eq!(read(&binary[..], 8).expect("a module"), binary);
+        // A wrong hint about the length changes nothing.
+        assert_eq!(read(&binary[..], 0).expect("a module"), binary);
+    }
+
+    #[test]
+    fn limits_hold_for_files_and_pipes() {
+        let endless = std::io::repeat(b' ');
+        let failure = read(endless, 0).expect_err("an endless text");
+        let expected = "it has 67108865 bytes, the limit is 67108864 (a module as text)";
+        assert_eq!(failure.message.as_deref(), Some(expected));
+        let long = read(&b"\0asm\x01\0\0\0"[..], (1 << 30) + 1).expect_err("a large file");
+        let expected = "it has 1073741825 bytes, the limit is 1073741824 (a binary module)";
+        assert_eq!(long.message.as_deref(), Some(expected));
+    }
+}

@@ -1,0 +1,38 @@
+//! The `wasmoor` command.
+//!
+//! `wasmoor FILE` is `wasmoor run FILE`. Exit status: the guest's; 134 for a trap; 1 for an error of
+//! ours, with one line on standard error; 2 for wrong usage. Each subcommand is a module with one
+//! `run` function; what a user reads goes through [`report`], so that all messages look alike.
+
+mod args;
+mod input;
+mod inspect;
+mod mounts;
+mod report;
+mod signals;
+mod units;
+mod validate;
+
+use args::Command;
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    signals::restore_sigpipe();
+    let cli = match args::Cli::try_parse_from(args::with_default_command(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let result = match cli.command {
+        Command::Completions { shell } => args::print_completions(shell),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Validate(args) => validate::run(&args),
+        Command::Run(_) | Command::Wast(_) => {
+            Err(report::Failure::error("this build has no engine to run modules with"))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.print(),
+    }
+}
