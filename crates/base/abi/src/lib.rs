@@ -6,6 +6,7 @@
 //! encodings of the tables that accompany code. There is no unsafe code and no I/O in this crate.
 
 pub mod call;
+pub mod fuel;
 pub mod index;
 pub mod libcall;
 pub mod limits;
