@@ -9,9 +9,7 @@
 //! refuses one, they are thrown away. So nothing here may rely on the body being valid.
 
 use crate::facts::FuncFacts;
-use wasmparser::{
-    BlockType, FrameKind, FrameStack, ModuleArity, ValType, VisitOperator, VisitSimdOperator,
-};
+use wasmparser::{BlockType, FrameKind, FrameStack, ValType, VisitOperator, VisitSimdOperator};
 
 /// Loops deeper than this count like this deep ones: 8^6 uses.
 const LOOP_DEPTH_WEIGHED_MAX: usize = 6;
@@ -20,10 +18,10 @@ const LOOP_DEPTH_WEIGHED_MAX: usize = 6;
 #[derive(Debug)]
 pub(crate) struct Collector {
     facts: FuncFacts,
-    /// Open control operators, the body itself included.
-    control_depth: u32,
-    /// For each open loop, the control depth that it was opened at.
-    open_loops: Vec<u32>,
+    /// Open control operators, the body itself first. The decoder asks for the innermost.
+    frames: Vec<FrameKind>,
+    /// How many of them are loops.
+    open_loops: usize,
     /// Weight of a use here: 8 to the power of the number of open loops.
     weight: u32,
     weights: Box<[u32; FuncFacts::WEIGHED_LOCALS]>,
@@ -33,8 +31,8 @@ impl Default for Collector {
     fn default() -> Self {
         Collector {
             facts: FuncFacts::default(),
-            control_depth: 0,
-            open_loops: Vec::new(),
+            frames: Vec::new(),
+            open_loops: 0,
             weight: 1,
             weights: Box::new([0; FuncFacts::WEIGHED_LOCALS]),
         }
@@ -50,8 +48,9 @@ impl Collector {
             uses_simd: vector_locals,
             ..FuncFacts::default()
         };
-        self.control_depth = 1;
-        self.open_loops.clear();
+        self.frames.clear();
+        self.frames.push(FrameKind::Block);
+        self.open_loops = 0;
         self.weight = 1;
         let weighed = self.weighed();
         self.weights[..weighed].fill(0);
@@ -88,28 +87,34 @@ impl Collector {
         }
     }
 
-    fn open(&mut self) {
-        self.control_depth += 1;
-        self.facts.control_depth_max = self.facts.control_depth_max.max(self.control_depth);
-    }
-
-    fn open_loop(&mut self) {
-        self.open();
-        self.facts.loops += 1;
-        self.open_loops.push(self.control_depth);
-        self.set_weight();
-    }
-
-    fn close(&mut self) {
-        if self.open_loops.last() == Some(&self.control_depth) {
-            self.open_loops.pop();
-            self.set_weight();
+    #[inline]
+    fn open(&mut self, kind: FrameKind) {
+        self.frames.push(kind);
+        let depth = self.frames.len() as u32;
+        self.facts.control_depth_max = self.facts.control_depth_max.max(depth);
+        if kind == FrameKind::Loop {
+            self.facts.loops += 1;
+            self.set_open_loops(self.open_loops + 1);
         }
-        self.control_depth = self.control_depth.saturating_sub(1);
     }
 
-    fn set_weight(&mut self) {
-        self.weight = 1 << (3 * self.open_loops.len().min(LOOP_DEPTH_WEIGHED_MAX));
+    /// The innermost control operator goes on as another kind: `if` as `else`.
+    fn turn_into(&mut self, kind: FrameKind) {
+        if let Some(frame) = self.frames.last_mut() {
+            *frame = kind;
+        }
+    }
+
+    #[inline]
+    fn close(&mut self) {
+        if self.frames.pop() == Some(FrameKind::Loop) {
+            self.set_open_loops(self.open_loops - 1);
+        }
+    }
+
+    fn set_open_loops(&mut self, loops: usize) {
+        self.open_loops = loops;
+        self.weight = 1 << (3 * loops.min(LOOP_DEPTH_WEIGHED_MAX));
     }
 }
 
@@ -139,7 +144,9 @@ impl<V> FactsVisitor<'_, V> {
         self.note_vector_if(&self.vectors.types, ty);
     }
 
-    fn note_block_type(&mut self, ty: BlockType) {
+    #[inline]
+    fn note_block(&mut self, kind: FrameKind, ty: BlockType) {
+        self.collector.open(kind);
         match ty {
             BlockType::Empty => {}
             BlockType::Type(ty) => self.note_type(ty),
@@ -163,29 +170,33 @@ impl<V> FactsVisitor<'_, V> {
 /// Notes what one operator tells: first by its name, else by the kind of its immediates.
 macro_rules! note {
     ($v:ident Block $ty:ident) => {
-        $v.collector.open();
-        $v.note_block_type($ty)
-    };
-    ($v:ident If $ty:ident) => {
-        $v.collector.open();
-        $v.note_block_type($ty)
-    };
-    ($v:ident Try $ty:ident) => {
-        $v.collector.open();
-        $v.note_block_type($ty)
-    };
-    ($v:ident TryTable $table:ident) => {
-        $v.collector.open();
-        $v.note_block_type($table.ty)
+        $v.note_block(FrameKind::Block, $ty)
     };
     ($v:ident Loop $ty:ident) => {
-        $v.collector.open_loop();
-        $v.note_block_type($ty)
+        $v.note_block(FrameKind::Loop, $ty)
     };
-    ($v:ident End) => {
-        $v.collector.close()
+    ($v:ident If $ty:ident) => {
+        $v.note_block(FrameKind::If, $ty)
+    };
+    ($v:ident Else) => {
+        $v.collector.turn_into(FrameKind::Else)
+    };
+    ($v:ident TryTable $table:ident) => {
+        $v.note_block(FrameKind::TryTable, $table.ty)
+    };
+    ($v:ident Try $ty:ident) => {
+        $v.note_block(FrameKind::LegacyTry, $ty)
+    };
+    ($v:ident Catch $tag:ident) => {
+        $v.collector.turn_into(FrameKind::LegacyCatch)
+    };
+    ($v:ident CatchAll) => {
+        $v.collector.turn_into(FrameKind::LegacyCatchAll)
     };
     ($v:ident Delegate $depth:ident) => {
+        $v.collector.close()
+    };
+    ($v:ident End) => {
         $v.collector.close()
     };
     ($v:ident LocalGet $index:ident) => {
@@ -270,7 +281,7 @@ macro_rules! note_vector_and_validate {
 
 impl<'a, V> VisitOperator<'a> for FactsVisitor<'_, V>
 where
-    V: VisitSimdOperator<'a, Output = wasmparser::Result<()>> + ModuleArity,
+    V: VisitSimdOperator<'a, Output = wasmparser::Result<()>>,
 {
     type Output = wasmparser::Result<()>;
 
@@ -285,15 +296,14 @@ where
 
 impl<'a, V> VisitSimdOperator<'a> for FactsVisitor<'_, V>
 where
-    V: VisitSimdOperator<'a, Output = wasmparser::Result<()>> + ModuleArity,
+    V: VisitSimdOperator<'a, Output = wasmparser::Result<()>>,
 {
     wasmparser::for_each_visit_simd_operator!(note_vector_and_validate);
 }
 
-impl<V: ModuleArity> FrameStack for FactsVisitor<'_, V> {
+impl<V> FrameStack for FactsVisitor<'_, V> {
+    #[inline(always)]
     fn current_frame(&self) -> Option<FrameKind> {
-        // There is no innermost frame behind the body's own `end`, and asking for it would panic.
-        let open = self.validator.control_stack_height() > 0;
-        if open { self.validator.label_block(0).map(|(_, kind)| kind) } else { None }
+        self.collector.frames.last().copied()
     }
 }
