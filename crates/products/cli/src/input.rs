@@ -6,8 +6,9 @@
 
 use crate::report::{Failure, printable};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
 use wasmoor_abi::limits::MODULE_BYTES_MAX;
 
 /// Bytes of a module in the text format; its tree takes many times as much.
@@ -21,7 +22,7 @@ const MAGIC: &[u8] = b"\0asm";
 ///
 /// # Errors
 /// The file cannot be read, is too large, or is neither a binary nor a text.
-pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read_module(path: &Path) -> Result<Arc<[u8]>, Failure> {
     let shown = printable(&path.display().to_string());
     let bytes = if path == Path::new("-") {
         read(std::io::stdin().lock(), 0)
@@ -29,7 +30,7 @@ pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>, Failure> {
         open(path).and_then(|(file, len)| read(file, len))
     };
     let bytes = bytes.map_err(|failure| failure.context(format_args!("cannot read `{shown}`")))?;
-    if bytes.starts_with(MAGIC) { Ok(bytes) } else { encode(&shown, &bytes) }
+    if bytes.starts_with(MAGIC) { Ok(bytes) } else { Ok(encode(&shown, &bytes)?.into()) }
 }
 
 fn open(path: &Path) -> Result<(File, u64), Failure> {
@@ -42,28 +43,52 @@ fn open(path: &Path) -> Result<(File, u64), Failure> {
 }
 
 /// `len` is a hint; the file may have another length by the time it is read.
-fn read(mut file: impl Read, len: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let header = file.by_ref().take(HEADER_BYTES as u64);
-    read_to_end(header, &mut bytes)?;
-    let limit = limit(&bytes)?;
+///
+/// With a right hint the bytes are read once, to where they stay.
+fn read(mut file: impl Read, len: u64) -> Result<Arc<[u8]>, Failure> {
+    let mut header = Vec::new();
+    read_to_end(file.by_ref().take(HEADER_BYTES as u64), &mut header)?;
+    let limit = limit(&header)?;
     let too_large = |len: u64| {
-        Failure::error(format!("it has {len} bytes, the limit is {limit} ({})", kind(&bytes)))
+        Failure::error(format!("it has {len} bytes, the limit is {limit} ({})", kind(&header)))
     };
     if len > limit as u64 {
         return Err(too_large(len));
     }
-    let mut rest = Vec::new();
-    let hint = usize::try_from(len).unwrap_or(0).saturating_sub(bytes.len());
-    rest.try_reserve(hint).map_err(Failure::error)?;
+    let len = usize::try_from(len).unwrap_or(0).max(header.len());
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
+    let filled = match Arc::get_mut(&mut bytes) {
+        Some(bytes) => {
+            bytes[..header.len()].copy_from_slice(&header);
+            header.len() + fill(&mut file, &mut bytes[header.len()..])?
+        }
+        None => 0,
+    };
     // One byte more than allowed shows that the limit is passed.
-    read_to_end(file.take((limit - bytes.len().min(limit)) as u64 + 1), &mut rest)?;
-    let total = bytes.len() as u64 + rest.len() as u64;
+    let mut rest = Vec::new();
+    read_to_end(file.take(limit.saturating_sub(filled) as u64 + 1), &mut rest)?;
+    let total = filled as u64 + rest.len() as u64;
     if total > limit as u64 {
         return Err(too_large(total));
     }
-    bytes.append(&mut rest);
-    Ok(bytes)
+    if rest.is_empty() && filled == len {
+        return Ok(bytes);
+    }
+    Ok([&bytes[..filled], &rest].concat().into())
+}
+
+/// Reads until the buffer is full or the file ends; returns the number of bytes.
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Failure> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::error(error)),
+        }
+    }
+    Ok(filled)
 }
 
 fn read_to_end(mut file: impl Read, bytes: &mut Vec<u8>) -> Result<(), Failure> {
@@ -145,9 +170,14 @@ mod tests {
     fn text_is_encoded_and_binaries_are_kept() {
         let binary = encode("f", b"(module)").expect("a module");
         assert_eq!(binary, b"\0asm\x01\0\0\0");
-        assert_eq!(read(&binary[..], 8).expect("a module"), binary);
         // A wrong hint about the length changes nothing.
-        assert_eq!(read(&binary[..], 0).expect("a module"), binary);
+        for hint in [0, 7, 8, 9, 1000] {
+            assert_eq!(&*read(&binary[..], hint).expect("a module"), binary);
+        }
+        let long = [MAGIC, &[7; 5000]].concat();
+        for hint in [0, 600, 5004, 6000] {
+            assert_eq!(&*read(&long[..], hint).expect("a module"), long);
+        }
     }
 
     #[test]

@@ -1,0 +1,339 @@
+//! The command line meets bad input and bad luck: one clear message, the documented exit status, and
+//! never a panic.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use wasmoor_tests::binary::{Finished, finish, wasmoor};
+use wasmoor_tests::guest;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn run_in(folder: &Path, args: &[&str]) -> Finished {
+    let mut command = Command::new(wasmoor());
+    command.args(args).current_dir(folder);
+    finish(command, b"", LIMIT).expect("the command ends in time")
+}
+
+/// Runs `wasmoor` in the folder of the guests.
+fn run(args: &[&str]) -> Finished {
+    run_in(&guest::path(""), args)
+}
+
+/// Asserts the status and that standard error is one `error:` line that contains all the texts.
+#[track_caller]
+fn one_error(finished: &Finished, status: i32, texts: &[&str]) {
+    assert_eq!(finished.status.code(), Some(status), "{finished:?}");
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    errors(finished, status, texts);
+}
+
+#[track_caller]
+fn errors(finished: &Finished, status: i32, texts: &[&str]) {
+    assert_eq!(finished.status.code(), Some(status), "{finished:?}");
+    assert!(finished.stderr.starts_with("error: "), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+    for text in texts {
+        assert!(finished.stderr.contains(text), "no {text:?} in: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn results_of_functions_are_printed() {
+    for (args, stdout) in [
+        (&["--invoke", "add", "add.wat", "2", "40"][..], "42\n"),
+        (&["--invoke", "add", "add.wat", "-2", "0xff"], "253\n"),
+        (&["--invoke", "swap", "add.wat", "-7", "1.5"], "1.5\n-7\n"),
+        (&["--invoke", "nothing", "add.wat"], ""),
+        (&["--eager", "--invoke", "add", "add.wat", "2", "40"], "42\n"),
+    ] {
+        let finished = run(args);
+        assert_eq!(finished.status.code(), Some(0), "{args:?}: {finished:?}");
+        assert_eq!(finished.stdout(), stdout, "{args:?}");
+    }
+}
+
+#[test]
+fn wrong_calls_are_explained() {
+    for (args, texts) in [
+        (&["--invoke", "ad", "add.wat", "1", "2"][..], &["no function `ad`", "`add`"][..]),
+        (&["--invoke", "zzzzzz", "add.wat"], &["no function `zzzzzz`", "add"]),
+        (&["--invoke", "store", "add.wat"], &["`store`", "memory 1"]),
+        (&["--invoke", "add", "add.wat", "1"], &["`add`", "(i32, i32) -> i32", "1 was given"]),
+        (&["--invoke", "add", "add.wat", "1", "x"], &["`x`", "i32"]),
+        (&["--invoke", "add", "add.wat", "1", "4294967296"], &["`4294967296`", "i32"]),
+    ] {
+        one_error(&run(args), 1, texts);
+    }
+}
+
+#[test]
+fn the_guests_status_is_ours() {
+    assert_eq!(run(&["exit.wat"]).status.code(), Some(7));
+    assert_eq!(run(&["run", "exit.wat"]).stderr, "");
+}
+
+#[test]
+fn traps_have_a_backtrace_with_names() {
+    let finished = run(&["trap.wat"]);
+    errors(&finished, 134, &["wasm trap: unreachable", "inner", "middle", "outer"]);
+    let order = ["inner", "middle", "outer"].map(|name| finished.stderr.find(name));
+    assert!(order.is_sorted(), "{}", finished.stderr);
+    let finished = run(&["--invoke", "divide", "add.wat", "1", "0"]);
+    errors(&finished, 134, &["wasm trap: integer divide by zero"]);
+}
+
+#[test]
+fn every_missing_import_is_listed_with_its_type() {
+    let finished = run(&["missing.wat"]);
+    errors(
+        &finished,
+        1,
+        &[
+            "launch",
+            "(i32, f64) -> i64",
+            "space",
+            "memory 3 9",
+            "state",
+            "(mut i64)",
+            "calls",
+            "table 4 funcref",
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_module_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(name), bytes).expect("a file");
+    };
+    let module = guest::binary("wait.wat");
+    write("empty.wasm", b"");
+    write("picture.wasm", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    write("broken.wat", b"(module\n  (func i32.nonsense))\n");
+    write("component.wasm", b"\0asm\x0d\0\x01\0");
+    std::fs::create_dir(folder.path().join("folder.wasm")).expect("a folder");
+    let zeroes = std::fs::File::create(folder.path().join("zeroes.wasm")).expect("a file");
+    zeroes.set_len(1 << 30).expect("a sparse file");
+    let huge = std::fs::File::create(folder.path().join("huge.wasm")).expect("a file");
+    (&huge).write_all(&module).expect("a file");
+    huge.set_len((1 << 30) + 1).expect("a sparse file");
+    for command in ["run", "validate", "inspect"] {
+        for (file, texts) in [
+            ("empty.wasm", &["empty.wasm", "empty"][..]),
+            ("picture.wasm", &["picture.wasm", "no WebAssembly module", "89 50 4e 47"]),
+            ("broken.wat", &["broken.wat:2:9: ", "unknown operator"]),
+            ("component.wasm", &["component.wasm", "component"]),
+            ("folder.wasm", &["folder.wasm", "directory"]),
+            ("zeroes.wasm", &["zeroes.wasm", "no WebAssembly module"]),
+            ("huge.wasm", &["huge.wasm", "1073741825", "1073741824"]),
+            ("absent.wasm", &["absent.wasm", "No such file"]),
+        ] {
+            one_error(&run_in(folder.path(), &[command, file]), 1, texts);
+        }
+    }
+}
+
+#[test]
+fn a_module_cut_anywhere_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let module = guest::binary("wait.wat");
+    for len in (1..module.len()).step_by(7) {
+        std::fs::write(folder.path().join("cut.wasm"), &module[..len]).expect("a file");
+        let validated = run_in(folder.path(), &["validate", "cut.wasm"]);
+        let ran = run_in(folder.path(), &["run", "cut.wasm"]);
+        // Where a section ends, the rest may be missing without harm to the module's form.
+        if validated.status.code() != Some(0) {
+            one_error(&validated, 1, &["cut.wasm"]);
+            one_error(&ran, 1, &["cut.wasm"]);
+        }
+        assert!(ran.status.code() != Some(0) || len > 8, "{len}: {ran:?}");
+    }
+}
+
+#[test]
+fn usage_errors_have_status_2() {
+    for (args, text) in [
+        (&[][..], "Usage"),
+        (&["--no-such-option", "a.wasm"], "--no-such-option"),
+        (&["run", "--eagre", "trap.wat"], "--eager"),
+        (&["run", "--timeout", "soon", "trap.wat"], "soon"),
+        (&["completions", "tcsh"], "tcsh"),
+    ] {
+        let finished = run(args);
+        assert_eq!(finished.status.code(), Some(2), "{args:?}: {finished:?}");
+        assert!(finished.stderr.contains(text), "{args:?}: {}", finished.stderr);
+        assert_eq!(finished.stdout(), "");
+    }
+    one_error(&run(&["valdate", "trap.wat"]), 1, &["valdate", "validate"]);
+    one_error(&run(&["run", "--dir", "no-such-folder", "exit.wat"]), 1, &["no-such-folder"]);
+}
+
+#[test]
+fn help_goes_to_standard_output() {
+    for args in [&["--help"][..], &["help", "run"], &["run", "--help"], &["--version"]] {
+        let finished = run(args);
+        assert_eq!(finished.status.code(), Some(0), "{args:?}: {finished:?}");
+        assert!(finished.stdout().contains("wasmoor"), "{args:?}");
+        assert_eq!(finished.stderr, "");
+    }
+    let finished = run(&["completions", "bash"]);
+    assert!(finished.stdout().contains("--max-memory"), "{finished:?}");
+}
+
+#[test]
+fn memory_is_limited() {
+    // 16 pages to begin with; 4 MiB are 64.
+    assert_eq!(run(&["--max-memory", "4MiB", "memory.wat"]).status.code(), Some(48));
+    let finished = run(&["--max-memory", "1000000", "memory.wat"]);
+    one_error(&finished, 1, &["memory", "1048576", "1000000"]);
+}
+
+#[test]
+fn time_is_limited() {
+    for args in [&["--timeout", "1s", "spin.wat"][..], &["--eager", "--timeout", "1s", "spin.wat"]]
+    {
+        let start = Instant::now();
+        errors(&run(args), 134, &["deadline exceeded"]);
+        let elapsed = start.elapsed();
+        assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
+        assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+    }
+}
+
+#[test]
+fn a_guest_that_waits_is_limited_too() {
+    let mut command = Command::new(wasmoor());
+    command.args(["--timeout", "500ms", "wait.wat"]).current_dir(guest::path(""));
+    let mut child = piped(&mut command);
+    let start = Instant::now();
+    // Standard input stays open and empty.
+    let status = child.wait().expect("the command ends");
+    assert_eq!(status.code(), Some(134));
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn fuel_is_limited() {
+    errors(&run(&["--fuel", "100000", "spin.wat"]), 134, &["all fuel consumed"]);
+    assert_eq!(run(&["--fuel", "100000", "exit.wat"]).status.code(), Some(7));
+}
+
+#[test]
+fn endless_recursion_is_a_trap() {
+    for args in [
+        &["recurse.wat"][..],
+        &["--eager", "recurse.wat"],
+        &["--max-stack", "64KiB", "recurse.wat"],
+        &["--max-stack", "64MiB", "recurse.wat"],
+    ] {
+        errors(&run(args), 134, &["call stack exhausted"]);
+    }
+}
+
+/// Every call is a function's first, so the stack ends while a function is about to be compiled.
+#[test]
+fn endless_recursion_of_first_calls_is_a_trap() {
+    let folder = TempDir::new().expect("a folder");
+    let functions = 6000;
+    let mut text = String::from("(module\n");
+    for number in 0..functions {
+        let next = (number + 1) % functions;
+        let name = if number == 0 { "(export \"_start\")" } else { "" };
+        text += &format!("(func $f{number} {name} (call $f{next}) (call $f{next}))\n");
+    }
+    text += ")\n";
+    std::fs::write(folder.path().join("chain.wat"), text).expect("a file");
+    for stack in ["64KiB", "100KiB", "128KiB"] {
+        let finished = run_in(folder.path(), &["--max-stack", stack, "chain.wat"]);
+        errors(&finished, 134, &["call stack exhausted"]);
+    }
+}
+
+fn piped(command: &mut Command) -> Child {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts")
+}
+
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().expect("standard output is a pipe");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    line
+}
+
+#[test]
+fn closed_output_ends_a_guest_quietly() {
+    let mut child = piped(Command::new(wasmoor()).arg(guest::path("yes.wat")));
+    assert_eq!(first_line(&mut child), "y\n");
+    drop(child.stdout.take());
+    let status = child.wait().expect("the command ends");
+    assert_eq!(status.signal(), Some(13), "{status:?}");
+    let mut stderr = String::new();
+    let pipe = child.stderr.as_mut().expect("standard error is a pipe");
+    pipe.read_to_string(&mut stderr).expect("text");
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn an_interrupt_ends_a_guest() {
+    let mut child = piped(Command::new(wasmoor()).arg(guest::path("spin.wat")));
+    std::thread::sleep(Duration::from_millis(300));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("the signal is sent");
+    let status = child.wait().expect("the command ends");
+    assert_eq!(status.signal(), Some(2), "shells report 130: {status:?}");
+}
+
+#[test]
+fn a_guest_may_overwrite_its_own_module() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("self.wasm"), guest::binary("overwrite.wat"))
+        .expect("a file");
+    let finished = run_in(folder.path(), &["--dir", ".", "self.wasm"]);
+    assert_eq!(finished.status.code(), Some(9), "{finished:?}");
+    let left = std::fs::read(folder.path().join("self.wasm")).expect("the file");
+    assert_eq!(left, [0; 4096]);
+}
+
+#[test]
+fn a_module_may_be_cut_while_it_runs() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("wait.wasm");
+    std::fs::write(&path, guest::binary("wait.wat")).expect("a file");
+    let mut child = piped(Command::new(wasmoor()).arg(&path));
+    assert_eq!(first_line(&mut child), "ready\n");
+    std::fs::File::create(&path).expect("the file is cut");
+    child.stdin.take().expect("a pipe").write_all(b"x").expect("a byte");
+    assert_eq!(first_line(&mut child), "done\n");
+    assert!(child.wait().expect("the command ends").success());
+}
+
+#[test]
+fn environment_and_arguments_reach_the_guest() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("vars"), "# two\nB=2\nC=three words\n").expect("a file");
+    std::fs::write(folder.path().join("echo.wasm"), guest::binary("echo.wat")).expect("a file");
+    let args = ["--env", "A=1", "--env-file", "vars", "--argv0", "me", "echo.wasm", "--x", "y"];
+    let finished = run_in(folder.path(), &args);
+    assert_eq!(finished.stdout(), "me\0--x\0y\0A=1\0B=2\0C=three words\0", "{finished:?}");
+    let finished = run_in(folder.path(), &["echo.wasm"]);
+    assert_eq!(finished.stdout(), "echo.wasm\0", "nothing is granted by default");
+}
+
+#[test]
+fn statistics_go_to_standard_error() {
+    let finished = run(&["--stats", "exit.wat"]);
+    assert_eq!(finished.status.code(), Some(7));
+    for row in ["read", "validate", "compile", "instantiate", "run", "memory"] {
+        assert!(finished.stderr.contains(row), "no {row} in: {}", finished.stderr);
+    }
+}
