@@ -1,0 +1,124 @@
+//! One thread's compiler: translation, the backend, and the second try of large functions.
+
+use crate::error::{Result, from_backend, internal, too_large};
+use crate::signature::{ResultShape, convention, wasm_signature};
+use crate::translate::{self, Buffers, Target};
+use crate::{Shared, output};
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::UserFuncName;
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::FunctionBuilderContext;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use wasmoor_codegen::{CompileError, CompileJob, CompiledFunction, FunctionWorker};
+
+/// Buffers of one thread, and what all threads share.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    context: Context,
+    builder: FunctionBuilderContext,
+    buffers: Buffers,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Worker {
+            shared,
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// Compiles within the budget, or without optimization, or not at all.
+    fn compile_within_budget(&mut self, job: &CompileJob<'_>) -> Result<CompiledFunction> {
+        let shared = Arc::clone(&self.shared);
+        let body_bytes = job.module.body_bytes(job.func).len();
+        if body_bytes <= shared.budget.optimized_body_bytes_max {
+            let poll_sites = self.translate(job, &*shared.isa)?;
+            if self.context.func.dfg.num_insts() <= shared.budget.optimized_insts_max {
+                match self.emit(&*shared.isa, poll_sites) {
+                    Err(CompileError::TooLarge { .. }) => {}
+                    done => return done,
+                }
+            }
+        }
+        let poll_sites = self.translate(job, &*shared.isa_unoptimized)?;
+        self.emit(&*shared.isa_unoptimized, poll_sites).map_err(|error| name_function(error, job))
+    }
+
+    /// Builds the function's CLIF in the context; gives back the number of poll sites.
+    fn translate(&mut self, job: &CompileJob<'_>, isa: &dyn TargetIsa) -> Result<u32> {
+        let convention = convention(isa);
+        let func_index = job.module.func_index(job.func);
+        let ty = job.module.func_type(func_index);
+        let results = ResultShape::new(&convention, &ty.results);
+        self.context.clear();
+        self.context.func.signature = wasm_signature(ty, &results);
+        self.context.func.name = UserFuncName::user(0, func_index.as_u32());
+        let target = Target { isa, convention: &convention, budget: &self.shared.budget };
+        let func = &mut self.context.func;
+        let done =
+            translate::translate(*job, target, func, &mut self.builder, results, &mut self.buffers);
+        if done.is_err() {
+            // The builder's context still holds the function that was given up.
+            self.builder = FunctionBuilderContext::new();
+        }
+        done.map(|translated| translated.poll_sites)
+    }
+
+    /// Runs the backend on the context's function.
+    fn emit(&mut self, isa: &dyn TargetIsa, poll_sites: u32) -> Result<CompiledFunction> {
+        let mut control = ControlPlane::default();
+        if let Err(error) = self.context.compile(isa, &mut control) {
+            return Err(from_backend(&error.inner));
+        }
+        let code = self.context.compiled_code().ok_or_else(|| internal("no code".into()))?;
+        let function = output::convert(code, &self.context.func.params, poll_sites)?;
+        check_polls(&function)?;
+        Ok(function)
+    }
+}
+
+impl FunctionWorker for Worker {
+    fn compile(&mut self, job: &CompileJob<'_>) -> Result<CompiledFunction> {
+        // A panic in the backend is a bug, but a guest must not take its host down with it.
+        match catch_unwind(AssertUnwindSafe(|| self.compile_within_budget(job))) {
+            Ok(done) => done,
+            Err(panic) => {
+                *self = Worker::new(Arc::clone(&self.shared));
+                let text = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied());
+                Err(internal(format!("panic: {}", text.unwrap_or("without a message"))))
+            }
+        }
+    }
+}
+
+/// Adds the function to an error about its size.
+fn name_function(error: CompileError, job: &CompileJob<'_>) -> CompileError {
+    match error {
+        CompileError::TooLarge { reason, .. } => {
+            let index = job.module.func_index(job.func).as_u32();
+            let bytes = job.module.body_bytes(job.func).len();
+            too_large(format!("function {index} ({bytes} bytes): {reason}"))
+        }
+        other => other,
+    }
+}
+
+/// Fails if the backend dropped a poll: the guest could then run forever.
+fn check_polls(function: &CompiledFunction) -> Result {
+    let kept = function
+        .traps
+        .iter()
+        .filter(|trap| trap.kind == wasmoor_abi::trap::FaultKind::Poll)
+        .count();
+    if kept < function.poll_sites as usize {
+        return Err(internal(format!("{} polls became {kept}", function.poll_sites)));
+    }
+    Ok(())
+}
