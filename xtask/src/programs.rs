@@ -77,6 +77,17 @@ pub enum Registry {
     Pypi,
 }
 
+impl Registry {
+    /// As in the manifest.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Registry::Npm => "npm",
+            Registry::Pypi => "pypi",
+        }
+    }
+}
+
 /// The manifest of this repository.
 ///
 /// # Errors
@@ -118,8 +129,8 @@ pub fn user_cache() -> Result<PathBuf> {
 pub fn fetch(program: &Program) -> Result<PathBuf> {
     let cache = cache_folder()?;
     let folder = cache.join(format!(
-        "{:?}-{}@{}",
-        program.registry,
+        "{}-{}@{}",
+        program.registry.name(),
         program.package.replace(['/', '@'], "_"),
         program.version
     ));
