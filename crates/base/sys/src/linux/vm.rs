@@ -1,0 +1,57 @@
+//! Mappings.
+//!
+//! # Safety
+//! The functions that change mappings are unsafe: the caller owns the range.
+
+#![allow(unsafe_code)]
+
+use crate::vm::Access;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use std::io;
+use std::ptr::{self, NonNull};
+
+pub(crate) fn page_bytes() -> usize {
+    rustix::param::page_size()
+}
+
+/// Private, inaccessible pages that do not count against the overcommit limit.
+pub(crate) fn reserve(len: usize) -> io::Result<NonNull<u8>> {
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let address =
+        unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), flags)? };
+    non_null(address)
+}
+
+/// The mapping that the kernel chose; never null unless a process may map page zero.
+pub(super) fn non_null(address: *mut core::ffi::c_void) -> io::Result<NonNull<u8>> {
+    NonNull::new(address.cast()).ok_or_else(|| io::Error::other("the system mapped address zero"))
+}
+
+/// A direct system call that leaves `errno` alone, so signal handlers may make it.
+///
+/// # Safety
+/// The pages are the caller's.
+pub(crate) unsafe fn protect(start: NonNull<u8>, len: usize, access: Access) -> io::Result<()> {
+    let flags = match access {
+        Access::None => MprotectFlags::empty(),
+        Access::Read => MprotectFlags::READ,
+        Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+    };
+    // SAFETY: the caller's promise.
+    Ok(unsafe { rustix::mm::mprotect(start.as_ptr().cast(), len, flags) }?)
+}
+
+/// # Safety
+/// The pages are the caller's and private; nothing relies on their contents.
+pub(crate) unsafe fn decommit(start: NonNull<u8>, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { rustix::mm::madvise(start.as_ptr().cast(), len, Advice::LinuxDontNeed) }?)
+}
+
+/// # Safety
+/// The range is the caller's, who never uses it again.
+pub(crate) unsafe fn unmap(start: NonNull<u8>, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { rustix::mm::munmap(start.as_ptr().cast(), len) }?)
+}

@@ -1,0 +1,33 @@
+//! A port that compiles and can do nothing: the template of the next one.
+//!
+//! Replace the bodies; the head of the crate says what each function means.
+
+pub(crate) mod code;
+pub(crate) mod fault;
+pub(crate) mod fork;
+pub(crate) mod stack;
+pub(crate) mod vm;
+
+fn unsupported<T>() -> std::io::Result<T> {
+    Err(std::io::Error::new(
+        std::io::ErrorKind::Unsupported,
+        "Wasmoor has no port to this operating system",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_operation_answers_an_error() {
+        let kinds = [
+            super::vm::reserve(1).unwrap_err().kind(),
+            super::code::SharedMemory::new(1).unwrap_err().kind(),
+            super::fault::install(|_| false).unwrap_err().kind(),
+            super::fault::prepare_thread().unwrap_err().kind(),
+            super::fork::fork().unwrap_err().kind(),
+        ];
+        assert_eq!(kinds, [std::io::ErrorKind::Unsupported; 5]);
+        assert!(super::stack::current_thread().is_empty());
+        assert!(super::vm::page_bytes().is_power_of_two());
+    }
+}

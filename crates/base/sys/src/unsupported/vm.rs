@@ -1,0 +1,37 @@
+//! Mappings.
+//!
+//! # Safety
+//! The functions are unsafe because those of real ports are; these do nothing.
+
+#![allow(unsafe_code)]
+
+use super::unsupported;
+use crate::vm::Access;
+use std::io;
+use std::ptr::NonNull;
+
+pub(crate) fn page_bytes() -> usize {
+    4096
+}
+
+pub(crate) fn reserve(_len: usize) -> io::Result<NonNull<u8>> {
+    unsupported()
+}
+
+/// # Safety
+/// None is needed.
+pub(crate) unsafe fn protect(_start: NonNull<u8>, _len: usize, _access: Access) -> io::Result<()> {
+    unsupported()
+}
+
+/// # Safety
+/// None is needed.
+pub(crate) unsafe fn decommit(_start: NonNull<u8>, _len: usize) -> io::Result<()> {
+    unsupported()
+}
+
+/// # Safety
+/// None is needed.
+pub(crate) unsafe fn unmap(_start: NonNull<u8>, _len: usize) -> io::Result<()> {
+    unsupported()
+}

@@ -1,0 +1,185 @@
+//! Address space: reservations of which parts are made accessible when they are needed.
+//!
+//! A reservation costs address space (`RLIMIT_AS` counts it) but no memory; memory comes with the
+//! first touch of an accessible page, filled with zeros, and goes with [`Reservation::decommit`]
+//! or the reservation.
+//!
+//! # Safety
+//! A `Reservation` owns its range: it was mapped by `new`, nobody else maps or unmaps in it, and
+//! it is unmapped once, on drop. Changing protections and contents of owned pages cannot break
+//! memory safety by itself: an access that a protection forbids faults, and whoever makes
+//! references into the range from the raw `base` must see to it that the contents stay.
+
+#![allow(unsafe_code)]
+
+use crate::port;
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+
+/// Bytes in a page of the host, a power of two.
+#[must_use]
+pub fn page_bytes() -> usize {
+    port::vm::page_bytes()
+}
+
+/// The least multiple of the page size that is not below `bytes`; `None`: it would overflow.
+#[must_use]
+pub fn round_up_to_pages(bytes: usize) -> Option<usize> {
+    bytes.checked_next_multiple_of(page_bytes())
+}
+
+/// What may be done with pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Every access faults.
+    None,
+    /// Loads.
+    Read,
+    /// Loads and stores.
+    ReadWrite,
+}
+
+/// An owned range of address space; see the head of this module.
+#[derive(Debug)]
+pub struct Reservation {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a reservation is an address range and the right to unmap it; it has no tie to a thread,
+// and its methods that take `&self` are system calls that the kernel orders.
+unsafe impl Send for Reservation {}
+// SAFETY: as above.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Reserves `len` bytes, rounded up to pages, all inaccessible.
+    ///
+    /// # Errors
+    /// `len` is zero or overflows, or the system has no such range of address space left.
+    pub fn new(len: usize) -> io::Result<Self> {
+        let len = round_up_to_pages(len)
+            .filter(|&len| len > 0)
+            .ok_or_else(|| invalid("the length of a reservation is out of range"))?;
+        Ok(Reservation { base: port::vm::reserve(len)?, len })
+    }
+
+    /// The first address.
+    #[must_use]
+    pub fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Bytes, a multiple of the page size; never zero.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a reservation is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// All addresses.
+    #[must_use]
+    pub fn addresses(&self) -> Range<usize> {
+        let base = self.base.addr().get();
+        base..base + self.len
+    }
+
+    /// Sets what may be done with a page-aligned range of bytes. Async-signal-safe.
+    ///
+    /// # Errors
+    /// The range is not page-aligned or not in the reservation, or the system refuses: it may
+    /// account for writable memory, and it limits the number of differently protected ranges.
+    pub fn protect(&self, range: Range<usize>, access: Access) -> io::Result<()> {
+        let Some((start, len)) = self.pages(range)? else { return Ok(()) };
+        // SAFETY: the pages are ours (invariant of the type, range checked).
+        unsafe { port::vm::protect(start, len, access) }
+    }
+
+    /// Gives the memory of a page-aligned range of bytes back. The contents become zero; what may
+    /// be done with the pages stays as it is.
+    ///
+    /// # Errors
+    /// The range is not page-aligned or not in the reservation, or the system refuses.
+    pub fn decommit(&self, range: Range<usize>) -> io::Result<()> {
+        let Some((start, len)) = self.pages(range)? else { return Ok(()) };
+        // SAFETY: as in `protect`.
+        unsafe { port::vm::decommit(start, len) }
+    }
+
+    /// Start and length of a range of whole pages; `None` when it is empty.
+    fn pages(&self, range: Range<usize>) -> io::Result<Option<(NonNull<u8>, usize)>> {
+        let mask = page_bytes() - 1;
+        if (range.start | range.end) & mask != 0 {
+            return Err(invalid("a range is not aligned to pages"));
+        }
+        if range.start > range.end || range.end > self.len {
+            return Err(invalid("a range leaves its reservation"));
+        }
+        if range.is_empty() {
+            return Ok(None);
+        }
+        // SAFETY: `start` is within the reservation (checked above).
+        Ok(Some((unsafe { self.base.add(range.start) }, range.len())))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: the range is ours and this is its last use.
+        let unmapped = unsafe { port::vm::unmap(self.base, self.len) };
+        debug_assert!(unmapped.is_ok(), "unmapping an own range cannot fail: {unmapped:?}");
+    }
+}
+
+pub(crate) fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(reservation: &Reservation, at: usize) -> u8 {
+        assert!(at < reservation.len());
+        // SAFETY: in bounds; the tests only read what they made readable.
+        unsafe { reservation.base().add(at).read_volatile() }
+    }
+
+    fn write(reservation: &Reservation, at: usize, value: u8) {
+        assert!(at < reservation.len());
+        // SAFETY: in bounds; the tests only write what they made writable.
+        unsafe { reservation.base().add(at).write_volatile(value) }
+    }
+
+    #[test]
+    fn committed_memory_is_zero_and_decommitting_zeroes_it_again() {
+        let page = page_bytes();
+        let reservation = Reservation::new(3 * page + 1).unwrap();
+        assert_eq!(reservation.len(), 4 * page);
+        reservation.protect(page..3 * page, Access::ReadWrite).unwrap();
+        assert_eq!(read(&reservation, page), 0);
+        write(&reservation, page, 1);
+        write(&reservation, 3 * page - 1, 2);
+        reservation.protect(page..2 * page, Access::Read).unwrap();
+        assert_eq!(read(&reservation, page), 1);
+        reservation.decommit(page..2 * page).unwrap();
+        assert_eq!((read(&reservation, page), read(&reservation, 3 * page - 1)), (0, 2));
+    }
+
+    #[test]
+    fn wrong_lengths_and_ranges_are_refused() {
+        let page = page_bytes();
+        let reservation = Reservation::new(2 * page).unwrap();
+        #[allow(clippy::reversed_empty_ranges, reason = "this is what must be refused")]
+        for range in [1..page, 0..page + 1, page..3 * page, 2 * page..page, 4 * page..4 * page] {
+            let error = reservation.protect(range.clone(), Access::Read).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{range:?}");
+            assert!(reservation.decommit(range).is_err());
+        }
+        reservation.protect(page..page, Access::Read).unwrap();
+        for len in [0, usize::MAX, usize::MAX - page, 1 << 62] {
+            assert!(Reservation::new(len).is_err(), "{len}");
+        }
+    }
+}
