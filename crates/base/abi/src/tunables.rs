@@ -1,5 +1,7 @@
 //! Choices that change machine code. Code made under other tunables must not be linked together.
 
+use crate::types::MemoryType;
+
 /// How accesses to linear memory are kept in bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MemoryMode {
@@ -39,5 +41,12 @@ impl Tunables {
     #[must_use]
     pub const fn memory_mode_for(&self, index64: bool) -> MemoryMode {
         if index64 { MemoryMode::Checked } else { self.memory_mode }
+    }
+
+    /// The mode that code for a memory of this type is compiled for: the index must be 32 bits
+    /// wide, and pages smaller than the host's cannot be kept in bounds by guards.
+    #[must_use]
+    pub const fn memory_mode_of(&self, ty: &MemoryType) -> MemoryMode {
+        self.memory_mode_for(ty.index64 || ty.page_size_log2 < 16)
     }
 }

@@ -1,1 +1,16 @@
-//! 
+//! What guests store in: linear memories and tables.
+//!
+//! [`LinearMemory`] is address space whose accessible part grows, laid out as the code's
+//! `MemoryMode` needs it; [`choose_memory_mode`] finds out which mode the machine grants.
+//! [`TableStorage`] is a growable array of 8-byte cells. Neither knows stores or their limits:
+//! the caller charges its meter before it asks here.
+
+mod linear;
+mod mode;
+mod plan;
+mod table;
+
+pub use linear::{GrowError, LinearMemory, MemoryError};
+pub use mode::choose_memory_mode;
+pub use plan::MemoryPlan;
+pub use table::{TableError, TableOutOfBounds, TableStorage};

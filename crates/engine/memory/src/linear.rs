@@ -1,0 +1,219 @@
+//! Linear memories.
+//!
+//! ```text
+//! base                bytes            committed          reservation
+//! [ the guest's bytes | zeros to the page's end | inaccessible      ]
+//! ```
+//!
+//! In `Guard` mode `bytes` is a multiple of the host's page, so that the first inaccessible byte is
+//! the first one out of bounds; a memory whose pages are smaller (custom page sizes) must be
+//! `Checked`, and so must its code. In `Checked` mode the code compares with `bytes` exactly, so the
+//! zeros behind them are out of reach; they are what growth adds.
+//!
+//! # Safety
+//! `base..base + bytes` is mapped and writable while the value lives or until it moves by growing
+//! (`&mut self`). Bytes are only touched here when moving, with `&mut self`; guests and hosts touch
+//! them through raw pointers under the rules of the store.
+
+#![allow(unsafe_code)]
+
+use crate::plan::{MemoryPlan, Size, Wanted, reservation};
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+use wasmoor_abi::{MemoryMode, MemoryType};
+use wasmoor_sys::vm::{self, Access, Reservation};
+
+/// Why a memory could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// The minimum exceeds what the type allows or the host can address.
+    #[error(
+        "a memory of {pages} pages of {page_bytes} bytes is out of range (at most {pages_max} pages)"
+    )]
+    TooLarge {
+        /// Pages asked for.
+        pages: u64,
+        /// Bytes in a page.
+        page_bytes: u64,
+        /// Pages that the type allows.
+        pages_max: u64,
+    },
+    /// The plan says `Guard`, which this type does not allow; a bug of who made the plan.
+    #[error("a memory of type `{0}` cannot be kept in bounds by guards")]
+    Guard(MemoryType),
+    /// The system refuses address space or memory.
+    #[error("the system refuses a memory of {bytes} bytes (reserving {reservation}): {error}")]
+    System {
+        /// Bytes of the memory.
+        bytes: usize,
+        /// Bytes of address space.
+        reservation: usize,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// Why a memory could not grow. It is unchanged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrowError {
+    /// The type's maximum, the index or the host's addresses do not allow it.
+    #[error("{delta} more pages are out of range: there are {pages}, and {pages_max} at most")]
+    TooLarge {
+        /// Pages at present.
+        pages: u64,
+        /// Pages asked for in addition.
+        delta: u64,
+        /// Pages that the type allows.
+        pages_max: u64,
+    },
+    /// The system refuses address space or memory.
+    #[error("the system refuses to grow a memory to {bytes} bytes: {error}")]
+    System {
+        /// Bytes that the memory would have.
+        bytes: usize,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// A linear memory; see the head of this module.
+#[derive(Debug)]
+pub struct LinearMemory {
+    reservation: Reservation,
+    bytes: usize,
+    size: Size,
+    mode: MemoryMode,
+    shared: bool,
+}
+
+impl LinearMemory {
+    /// A memory of the type's minimum, all zeros.
+    ///
+    /// # Errors
+    /// See [`MemoryError`].
+    pub fn new(ty: &MemoryType, plan: &MemoryPlan) -> Result<Self, MemoryError> {
+        let size = Size::of(ty);
+        let bytes = size.bytes(ty.minimum).filter(|_| ty.minimum <= size.pages_max).ok_or(
+            MemoryError::TooLarge {
+                pages: ty.minimum,
+                page_bytes: ty.page_bytes(),
+                pages_max: size.pages_max,
+            },
+        )?;
+        let wanted = reservation(plan, ty, bytes)?;
+        let reservation = reserve_committed(wanted, bytes)
+            .map_err(|error| MemoryError::System { bytes, reservation: wanted.least, error })?;
+        Ok(LinearMemory { reservation, bytes, size, mode: plan.mode, shared: ty.shared })
+    }
+
+    /// The first byte; never null, also when there are no bytes. Moves only when growing, and
+    /// never under `MemoryMode::Guard` nor when the memory is shared.
+    #[must_use]
+    pub fn base(&self) -> *mut u8 {
+        self.reservation.base().as_ptr()
+    }
+
+    /// The length in bytes, exactly.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The length in pages of the memory's type.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        (self.bytes as u64) >> self.size.page_size_log2
+    }
+
+    /// The mode of the plan that the memory was made under.
+    #[must_use]
+    pub fn mode(&self) -> MemoryMode {
+        self.mode
+    }
+
+    /// All addresses that belong to the memory, accessible or not. What faults in here while code
+    /// of the memory's instance runs is an access out of bounds.
+    #[must_use]
+    pub fn addresses(&self) -> Range<usize> {
+        self.reservation.addresses()
+    }
+
+    /// Adds `delta` pages of zeros and answers the number of pages before. The limits of the
+    /// store are the caller's business.
+    ///
+    /// # Errors
+    /// See [`GrowError`]; the memory is unchanged.
+    pub fn grow(&mut self, delta: u64) -> Result<u64, GrowError> {
+        let pages = self.pages();
+        let bytes = pages
+            .checked_add(delta)
+            .filter(|&pages| pages <= self.size.pages_max)
+            .and_then(|pages| self.size.bytes(pages))
+            .ok_or(GrowError::TooLarge { pages, delta, pages_max: self.size.pages_max })?;
+        self.grow_to(bytes).map_err(|error| GrowError::System { bytes, error })?;
+        self.bytes = bytes;
+        Ok(pages)
+    }
+
+    fn grow_to(&mut self, bytes: usize) -> io::Result<()> {
+        let committed = whole_pages(self.bytes)?;
+        let wanted = whole_pages(bytes)?;
+        if wanted <= committed {
+            return Ok(());
+        }
+        if wanted <= self.reservation.len() {
+            return self.reservation.protect(committed..wanted, Access::ReadWrite);
+        }
+        self.move_to_larger(bytes)
+    }
+
+    /// Doubles the reservation, so that growing step by step copies each byte twice at most.
+    fn move_to_larger(&mut self, bytes: usize) -> io::Result<()> {
+        debug_assert!(self.mode == MemoryMode::Checked && !self.shared, "reserved in full");
+        let doubled = self.reservation.len().saturating_mul(2).min(self.size.bytes_max());
+        let new = reserve_committed(Wanted { best: doubled.max(bytes), least: bytes }, bytes)?;
+        // SAFETY: the old bytes are readable, the new ones writable and at least as many, both up
+        // to whole pages; two reservations do not overlap; `&mut self` keeps others out.
+        unsafe { copy_pages(self.reservation.base(), new.base(), whole_pages(self.bytes)?) };
+        self.reservation = new;
+        Ok(())
+    }
+}
+
+fn whole_pages(bytes: usize) -> io::Result<usize> {
+    vm::round_up_to_pages(bytes).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Address space of which the first `bytes` are accessible.
+fn reserve_committed(wanted: Wanted, bytes: usize) -> io::Result<Reservation> {
+    let reservation =
+        Reservation::new(wanted.best).or_else(|error| match wanted.least == wanted.best {
+            true => Err(error),
+            false => Reservation::new(wanted.least),
+        })?;
+    reservation.protect(0..whole_pages(bytes)?, Access::ReadWrite)?;
+    Ok(reservation)
+}
+
+/// Copies whole pages to zeroed ones, leaving pages of zeros alone: reading a page that was never
+/// written takes no memory, writing one does.
+///
+/// # Safety
+/// `len` bytes are readable at `from` and writable at `to`, page-aligned, not overlapping, and
+/// used by nobody else meanwhile.
+unsafe fn copy_pages(from: NonNull<u8>, to: NonNull<u8>, len: usize) {
+    let page = vm::page_bytes();
+    for at in (0..len).step_by(page) {
+        // SAFETY: `at..at + page` is within `len`; pages are aligned for words.
+        unsafe {
+            let words = from.add(at).cast::<u64>();
+            let words = std::slice::from_raw_parts(words.as_ptr(), page / size_of::<u64>());
+            if words.iter().any(|&word| word != 0) {
+                to.add(at).cast().copy_from_nonoverlapping(NonNull::from(&words[0]), words.len());
+            }
+        }
+    }
+}
