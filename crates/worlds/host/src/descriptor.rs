@@ -1,0 +1,686 @@
+//! A guest's descriptor: an object of the host, and what the guest may do with it.
+//!
+//! Whatever can be a kernel object is one; reading and writing are then one system call on guest
+//! memory. A descriptor that the embedder inherited (a terminal, a pipe to its parent) shares its
+//! state with other processes, so flags that a guest sets on it are kept here and not in the kernel.
+
+use crate::core::Guard;
+use crate::directory::{DirectoryStream, Entry};
+use crate::meter::{Meter, Resource};
+use crate::mount::Node;
+use crate::rights::Rights;
+use crate::stat::{FileKind, FileStat};
+use crate::stream::{self, ReadFn, WriteFn};
+use crate::vectored::{self, IoVecs, ReceiveFlags};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    Advice, FallocateFlags, OFlags, SeekFrom, Timestamps, fadvise, fallocate, fcntl_getfl,
+    fcntl_setfl, fdatasync, fstat, fsync, ftruncate, futimens, seek,
+};
+use rustix::io::{Errno, Result};
+use rustix::net::{Shutdown, SocketFlags, SocketType, accept_with, shutdown, sockopt};
+use std::fmt;
+use std::io::{Read, Write};
+use std::num::NonZeroU64;
+use std::ops::ControlFlow;
+
+bitflags::bitflags! {
+    /// Status flags of an open file; the bits are those of preview 1.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct StatusFlags: u16 {
+        /// Writes go to the end.
+        const APPEND = 1 << 0;
+        /// Data is on the disk when a write returns.
+        const DSYNC = 1 << 1;
+        /// Calls fail rather than wait.
+        const NONBLOCK = 1 << 2;
+        /// Reads wait for writes under way; Linux makes no difference from [`StatusFlags::SYNC`].
+        const RSYNC = 1 << 3;
+        /// Data and attributes are on the disk when a write returns.
+        const SYNC = 1 << 4;
+    }
+}
+
+/// Each flag with what the kernel calls it.
+const KERNEL_FLAGS: &[(StatusFlags, OFlags)] = &[
+    (StatusFlags::APPEND, OFlags::APPEND),
+    (StatusFlags::DSYNC, OFlags::DSYNC),
+    (StatusFlags::NONBLOCK, OFlags::NONBLOCK),
+    (StatusFlags::RSYNC, OFlags::RSYNC),
+    (StatusFlags::SYNC, OFlags::SYNC),
+];
+
+impl StatusFlags {
+    /// The flags for `open`.
+    #[must_use]
+    pub fn to_kernel(self) -> OFlags {
+        let set = KERNEL_FLAGS.iter().filter(|(flag, _)| self.contains(*flag));
+        set.fold(OFlags::empty(), |flags, (_, kernel)| flags | *kernel)
+    }
+
+    /// The flags that the kernel reports.
+    #[must_use]
+    pub fn from_kernel(flags: OFlags) -> Self {
+        let set = KERNEL_FLAGS.iter().filter(|(_, kernel)| flags.contains(*kernel));
+        set.fold(StatusFlags::empty(), |flags, (flag, _)| flags | *flag)
+    }
+}
+
+/// What a descriptor stands for.
+pub enum Object {
+    /// Something opened through a mount.
+    Node(Node),
+    /// A kernel object handed over by the embedder: a standard stream, a socket.
+    Kernel(Handed),
+    /// Bytes from the embedder's memory or code.
+    Input(Box<dyn Read + Send>),
+    /// Bytes to the embedder's memory or code.
+    Output(Box<dyn Write + Send>),
+    /// Always at its end; takes anything.
+    Null,
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Node(node) => f.debug_tuple("Node").field(node).finish(),
+            Object::Kernel(handed) => f.debug_tuple("Kernel").field(handed).finish(),
+            Object::Input(_) => f.write_str("Input"),
+            Object::Output(_) => f.write_str("Output"),
+            Object::Null => f.write_str("Null"),
+        }
+    }
+}
+
+/// A kernel object that did not come through a mount; paths never start at it.
+#[derive(Debug)]
+pub struct Handed {
+    fd: OwnedFd,
+    kind: FileKind,
+    is_terminal: bool,
+    /// Other processes use the same open file: its flags are not ours to change.
+    is_shared: bool,
+    /// Flags of a shared one.
+    flags: StatusFlags,
+}
+
+impl Handed {
+    /// A kernel object that belongs to the guest alone.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    pub fn owned(fd: OwnedFd) -> Result<Self> {
+        Self::new(fd, false)
+    }
+
+    /// One whose open file other processes use too, as inherited standard streams.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    pub fn shared(fd: OwnedFd) -> Result<Self> {
+        Self::new(fd, true)
+    }
+
+    fn new(fd: OwnedFd, is_shared: bool) -> Result<Self> {
+        let mut kind = FileStat::from(fstat(&fd)?).kind;
+        if kind == FileKind::SocketStream && sockopt::socket_type(&fd)? == SocketType::DGRAM {
+            kind = FileKind::SocketDatagram;
+        }
+        let is_terminal = rustix::termios::isatty(&fd);
+        Ok(Handed { fd, kind, is_terminal, is_shared, flags: StatusFlags::empty() })
+    }
+
+    fn is_socket(&self) -> bool {
+        matches!(self.kind, FileKind::SocketStream | FileKind::SocketDatagram)
+    }
+
+    /// Before a call that might wait on a shared open file which the guest made non-blocking.
+    fn check_ready(&self, wanted: PollFlags) -> Result<()> {
+        if !self.flags.contains(StatusFlags::NONBLOCK) {
+            return Ok(());
+        }
+        let at_once = crate::clock::timespec(0);
+        let ready = poll(&mut [PollFd::new(&self.fd, wanted)], Some(&at_once))?;
+        if ready == 0 { Err(Errno::AGAIN) } else { Ok(()) }
+    }
+
+    fn status_flags(&self) -> Result<StatusFlags> {
+        if self.is_shared {
+            return Ok(self.flags);
+        }
+        Ok(StatusFlags::from_kernel(fcntl_getfl(&self.fd)?))
+    }
+
+    fn set_status_flags(&mut self, flags: StatusFlags) -> Result<()> {
+        if !self.is_shared {
+            return set_kernel_flags(self.fd.as_fd(), flags);
+        }
+        if !StatusFlags::NONBLOCK.contains(flags) {
+            return Err(Errno::NOTSUP);
+        }
+        self.flags = flags;
+        Ok(())
+    }
+}
+
+/// The kernel only changes these two; asking for others would be ignored silently.
+fn set_kernel_flags(fd: BorrowedFd<'_>, flags: StatusFlags) -> Result<()> {
+    let changeable = StatusFlags::APPEND | StatusFlags::NONBLOCK;
+    let kernel = fcntl_getfl(fd)?;
+    let fixed = StatusFlags::from_kernel(kernel) - changeable;
+    if !fixed.contains(flags - changeable) {
+        return Err(Errno::NOTSUP);
+    }
+    let kept = kernel - changeable.to_kernel();
+    fcntl_setfl(fd, kept | (flags & changeable).to_kernel())
+}
+
+/// How to learn whether a descriptor is ready.
+#[derive(Clone, Copy, Debug)]
+pub enum Readiness<'a> {
+    /// It always is.
+    Always,
+    /// The kernel knows.
+    Ask(BorrowedFd<'a>),
+}
+
+/// An entry of a guest's table.
+#[derive(Debug)]
+pub struct Descriptor {
+    object: Object,
+    rights: Rights,
+    inheriting: Rights,
+    /// Rights given up for good.
+    dropped: Rights,
+    /// Rights given up for whatever is opened from here.
+    dropped_inheriting: Rights,
+    listing: DirectoryStream,
+    /// The guest's name of a mount.
+    mount_name: Option<String>,
+}
+
+impl Descriptor {
+    /// A descriptor with all rights that make sense for its object.
+    #[must_use]
+    pub fn new(object: Object) -> Self {
+        let rights = rights_of(&object);
+        Self::with_rights(object, rights, rights)
+    }
+
+    fn with_rights(object: Object, rights: Rights, inheriting: Rights) -> Self {
+        Descriptor {
+            object,
+            rights,
+            inheriting,
+            dropped: Rights::empty(),
+            dropped_inheriting: Rights::empty(),
+            listing: DirectoryStream::default(),
+            mount_name: None,
+        }
+    }
+
+    /// The descriptor of a mount.
+    #[must_use]
+    pub fn mount(name: String, node: Node) -> Self {
+        let gone = if node.is_read_only() { Rights::CHANGES } else { Rights::empty() };
+        let inheriting = (Rights::DIRECTORY | Rights::FILE) - gone;
+        let rights = Rights::DIRECTORY - gone;
+        let mut descriptor = Self::with_rights(Object::Node(node), rights, inheriting);
+        descriptor.mount_name = Some(name);
+        descriptor
+    }
+
+    /// The descriptor of what was opened through `parent`, with the rights that were asked for as
+    /// far as the parent passes them on.
+    #[must_use]
+    pub fn opened(parent: &Descriptor, node: Node, rights: Rights, inheriting: Rights) -> Self {
+        let (rights, inheriting) = (rights & parent.inheriting, inheriting & parent.inheriting);
+        let mut descriptor = Self::with_rights(Object::Node(node), rights, inheriting);
+        descriptor.dropped = parent.dropped_inheriting;
+        descriptor.dropped_inheriting = parent.dropped_inheriting;
+        descriptor
+    }
+
+    /// A stream whose bytes come from `read`.
+    #[must_use]
+    pub fn from_read_fn(
+        read: impl FnMut(&mut [u8]) -> std::io::Result<usize> + Send + 'static,
+    ) -> Self {
+        Descriptor::new(Object::Input(Box::new(ReadFn(read))))
+    }
+
+    /// A stream whose bytes go to `write`.
+    #[must_use]
+    pub fn from_write_fn(
+        write: impl FnMut(&[u8]) -> std::io::Result<usize> + Send + 'static,
+    ) -> Self {
+        Descriptor::new(Object::Output(Box::new(WriteFn(write))))
+    }
+
+    /// What it stands for.
+    #[must_use]
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// The guest's name, if it is a mount.
+    #[must_use]
+    pub fn mount_name(&self) -> Option<&str> {
+        self.mount_name.as_deref()
+    }
+
+    /// The rights as the guest sees them: its own, as far as they make sense for what it is, and
+    /// those of whatever it opens from here.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    pub fn rights(&self) -> Result<(Rights, Rights)> {
+        let sensible = match &self.object {
+            Object::Node(_) if self.kind()? == FileKind::Directory => Rights::DIRECTORY,
+            Object::Node(_) => Rights::FILE,
+            _ => Rights::all(),
+        };
+        Ok((self.rights & sensible, self.inheriting))
+    }
+
+    /// Gives rights up.
+    ///
+    /// # Errors
+    /// `EACCES` when the new ones are not a subset; each world has a better name for it.
+    pub fn limit_rights(&mut self, rights: Rights, inheriting: Rights) -> Result<()> {
+        if !self.rights.contains(rights) || !self.inheriting.contains(inheriting) {
+            return Err(Errno::ACCESS);
+        }
+        self.dropped |= self.rights - rights;
+        self.dropped_inheriting |= self.inheriting - inheriting;
+        self.rights = rights;
+        self.inheriting = inheriting;
+        Ok(())
+    }
+
+    /// Whether all of `rights` are still there, that is, were not given up.
+    #[must_use]
+    pub fn allows(&self, rights: Rights) -> bool {
+        !self.dropped.intersects(rights)
+    }
+
+    /// Where a path starts.
+    ///
+    /// # Errors
+    /// `ENOTDIR` for anything that was not opened through a mount.
+    pub fn node(&self) -> Result<&Node> {
+        match &self.object {
+            Object::Node(node) => Ok(node),
+            _ => Err(Errno::NOTDIR),
+        }
+    }
+
+    /// What it is.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    pub fn kind(&self) -> Result<FileKind> {
+        match &self.object {
+            // Also a mounted file: programs look for directories among their mounts.
+            Object::Node(_) if self.mount_name.is_some() => Ok(FileKind::Directory),
+            Object::Node(node) => node.kind(),
+            Object::Kernel(handed) => Ok(handed.kind),
+            Object::Input(_) | Object::Output(_) => Ok(FileKind::Pipe),
+            Object::Null => Ok(FileKind::Unknown),
+        }
+    }
+
+    /// Its attributes.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    pub fn stat(&self) -> Result<FileStat> {
+        match &self.object {
+            Object::Node(node) => node.stat(),
+            Object::Kernel(handed) => Ok(fstat(&handed.fd)?.into()),
+            _ => Ok(FileStat::of_kind(self.kind()?)),
+        }
+    }
+
+    /// Its status flags.
+    ///
+    /// # Errors
+    /// Those of `fcntl`.
+    pub fn status_flags(&self) -> Result<StatusFlags> {
+        match &self.object {
+            Object::Node(node) => match node.fd() {
+                Ok(fd) => Ok(StatusFlags::from_kernel(fcntl_getfl(fd)?)),
+                // A mounted file is not open.
+                Err(_) => Ok(StatusFlags::empty()),
+            },
+            Object::Kernel(handed) => handed.status_flags(),
+            _ => Ok(StatusFlags::empty()),
+        }
+    }
+
+    /// Changes its status flags.
+    ///
+    /// # Errors
+    /// `ENOTSUP` for flags that cannot change after opening, else those of `fcntl`.
+    pub fn set_status_flags(&mut self, flags: StatusFlags) -> Result<()> {
+        match &mut self.object {
+            Object::Node(node) => set_kernel_flags(node.fd()?, flags),
+            Object::Kernel(handed) => handed.set_status_flags(flags),
+            // These never wait.
+            _ if StatusFlags::NONBLOCK.contains(flags) => Ok(()),
+            _ => Err(Errno::NOTSUP),
+        }
+    }
+
+    /// Reads at the position.
+    ///
+    /// # Errors
+    /// `EBADF` for something to write only, else those of `readv`.
+    pub fn read(&mut self, guard: &Guard, vecs: &IoVecs<'_>) -> Result<usize> {
+        match &mut self.object {
+            Object::Node(node) => {
+                let fd = node.fd()?;
+                guard.interrupt.retry(|| vectored::readv(fd, vecs))
+            }
+            Object::Kernel(handed) => {
+                handed.check_ready(PollFlags::IN)?;
+                guard.interrupt.retry(|| vectored::readv(handed.fd.as_fd(), vecs))
+            }
+            Object::Input(input) => guard.interrupt.retry(|| stream::read(input.as_mut(), vecs)),
+            Object::Null => Ok(0),
+            Object::Output(_) => Err(Errno::BADF),
+        }
+    }
+
+    /// Writes at the position.
+    ///
+    /// # Errors
+    /// `ENOSPC` when the meter grants no more output, `EBADF` for something to read only, else
+    /// those of `writev`.
+    pub fn write(&mut self, guard: &Guard, mut vecs: IoVecs<'_>) -> Result<usize> {
+        let object = &mut self.object;
+        metered(guard, &mut vecs, |vecs| match object {
+            Object::Node(node) => {
+                let fd = node.fd_to_change()?;
+                guard.interrupt.retry(|| vectored::writev(fd, vecs))
+            }
+            Object::Kernel(handed) => {
+                handed.check_ready(PollFlags::OUT)?;
+                guard.interrupt.retry(|| vectored::writev(handed.fd.as_fd(), vecs))
+            }
+            Object::Output(output) => {
+                guard.interrupt.retry(|| stream::write(output.as_mut(), vecs))
+            }
+            Object::Null => Ok(vecs.bytes()),
+            Object::Input(_) => Err(Errno::BADF),
+        })
+    }
+
+    /// Reads at `offset`.
+    ///
+    /// # Errors
+    /// `ESPIPE` for a stream, else those of `preadv`.
+    pub fn read_at(&self, guard: &Guard, vecs: &IoVecs<'_>, offset: u64) -> Result<usize> {
+        let fd = self.seekable()?;
+        guard.interrupt.retry(|| vectored::preadv(fd, vecs, offset))
+    }
+
+    /// Writes at `offset`.
+    ///
+    /// # Errors
+    /// As [`Descriptor::write`]; `ESPIPE` for a stream.
+    pub fn write_at(&self, guard: &Guard, mut vecs: IoVecs<'_>, offset: u64) -> Result<usize> {
+        let fd = self.seekable()?;
+        if let Object::Node(node) = &self.object {
+            node.check_writable()?;
+        }
+        metered(guard, &mut vecs, |vecs| {
+            guard.interrupt.retry(|| vectored::pwritev(fd, vecs, offset))
+        })
+    }
+
+    /// Moves the position; returns the new one.
+    ///
+    /// # Errors
+    /// `ESPIPE` for a stream, `EBADF` for a directory, `EINVAL` for a position before the start.
+    pub fn seek(&self, to: SeekFrom) -> Result<u64> {
+        if let Object::Null = self.object {
+            return Ok(0);
+        }
+        let fd = self.seekable()?;
+        if self.kind()? == FileKind::Directory {
+            return Err(Errno::BADF);
+        }
+        seek(fd, to)
+    }
+
+    /// The kernel object, if there is one that may have a position.
+    fn seekable(&self) -> Result<BorrowedFd<'_>> {
+        self.kernel_fd().ok_or(Errno::SPIPE)?
+    }
+
+    /// The kernel object, if there is one.
+    fn kernel_fd(&self) -> Option<Result<BorrowedFd<'_>>> {
+        match &self.object {
+            Object::Node(node) => Some(node.fd()),
+            Object::Kernel(handed) => Some(Ok(handed.fd.as_fd())),
+            _ => None,
+        }
+    }
+
+    /// The open file of a mount, to change it.
+    fn file_to_change(&self) -> Result<BorrowedFd<'_>> {
+        match &self.object {
+            Object::Node(node) => node.fd_to_change(),
+            Object::Kernel(handed) => Ok(handed.fd.as_fd()),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// Sets the size.
+    ///
+    /// # Errors
+    /// `EROFS` through a read-only mount, else those of `ftruncate`.
+    pub fn set_size(&self, bytes: u64) -> Result<()> {
+        let fd = self.file_to_change()?;
+        if i64::try_from(bytes).is_err() {
+            return Err(Errno::FBIG);
+        }
+        ftruncate(fd, bytes)
+    }
+
+    /// Reserves space, growing the file if needed.
+    ///
+    /// # Errors
+    /// `EROFS` through a read-only mount, `ENOSPC` when the meter refuses, `ENOTSUP` when the file
+    /// system cannot, else those of `fallocate`.
+    pub fn allocate(&self, guard: &Guard, offset: u64, bytes: u64) -> Result<()> {
+        let fd = self.file_to_change()?;
+        if bytes == 0 {
+            return Err(Errno::INVAL);
+        }
+        let end = offset.checked_add(bytes).ok_or(Errno::FBIG)?;
+        if i64::try_from(end).is_err() {
+            return Err(Errno::FBIG);
+        }
+        if !guard.meter.grant_all(Resource::OutputBytes, bytes) {
+            return Err(Errno::NOSPC);
+        }
+        let reserve = || fallocate(fd, FallocateFlags::empty(), offset, bytes);
+        guard.interrupt.retry(reserve).inspect_err(|_| {
+            guard.meter.release(Resource::OutputBytes, bytes);
+        })
+    }
+
+    /// Tells the kernel what will be needed.
+    ///
+    /// # Errors
+    /// `EBADF` for a directory, `ESPIPE` for a stream, else those of `posix_fadvise`.
+    pub fn advise(&self, offset: u64, bytes: u64, advice: Advice) -> Result<()> {
+        let fd = self.seekable()?;
+        if self.kind()? == FileKind::Directory {
+            return Err(Errno::BADF);
+        }
+        if i64::try_from(offset).is_err() || i64::try_from(bytes).is_err() {
+            return Err(Errno::INVAL);
+        }
+        fadvise(fd, offset, NonZeroU64::new(bytes), advice)
+    }
+
+    /// Sets the times.
+    ///
+    /// # Errors
+    /// `EROFS` through a read-only mount, else those of `futimens`.
+    pub fn set_times(&self, times: &Timestamps) -> Result<()> {
+        futimens(self.file_to_change()?, times)
+    }
+
+    /// Waits until data, and with `attributes` also size and times, are on the disk.
+    ///
+    /// # Errors
+    /// Those of `fsync`; those of the embedder's stream when it is flushed.
+    pub fn sync(&mut self, guard: &Guard, attributes: bool) -> Result<()> {
+        if let Object::Output(output) = &mut self.object {
+            return output.flush().map_err(|error| stream::errno(&error));
+        }
+        let Some(fd) = self.kernel_fd() else { return Ok(()) };
+        let fd = fd?;
+        guard.interrupt.retry(|| if attributes { fsync(fd) } else { fdatasync(fd) })
+    }
+
+    /// Visits the entries of a directory, see [`DirectoryStream::visit`].
+    ///
+    /// # Errors
+    /// `ENOTDIR` for anything else.
+    pub fn visit_entries(
+        &mut self,
+        guard: &Guard,
+        cookie: u64,
+        visit: impl FnMut(&Entry) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let Object::Node(node) = &self.object else { return Err(Errno::NOTDIR) };
+        if node.kind()? != FileKind::Directory {
+            return Err(Errno::NOTDIR);
+        }
+        self.listing.visit(node.fd()?, &*guard.meter, cookie, visit)
+    }
+
+    /// How to learn whether it is ready.
+    ///
+    /// # Errors
+    /// Those of `fstat`; `EBADF` for a mounted file.
+    pub fn readiness(&self) -> Result<Readiness<'_>> {
+        let Some(fd) = self.kernel_fd() else { return Ok(Readiness::Always) };
+        Ok(match self.kind()? {
+            FileKind::Regular | FileKind::Directory => Readiness::Always,
+            _ => Readiness::Ask(fd?),
+        })
+    }
+
+    /// Bytes that can be read without waiting, where that is known; else 0.
+    #[must_use]
+    pub fn readable_bytes(&self) -> u64 {
+        let Some(Ok(fd)) = self.kernel_fd() else { return 0 };
+        // The kernel answers with an `int` that is negative when the position is past the end.
+        rustix::io::ioctl_fionread(fd)
+            .ok()
+            .filter(|bytes| *bytes <= u64::from(u32::MAX))
+            .unwrap_or(0)
+    }
+
+    /// The socket.
+    ///
+    /// # Errors
+    /// `ENOTSOCK` for anything else.
+    fn socket(&self) -> Result<&Handed> {
+        match &self.object {
+            Object::Kernel(handed) if handed.is_socket() => Ok(handed),
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// Accepts a connection.
+    ///
+    /// # Errors
+    /// `ENOTSOCK` for anything but a socket, else those of `accept`.
+    pub fn accept(&self, guard: &Guard, nonblock: bool) -> Result<Descriptor> {
+        let socket = self.socket()?;
+        let mut flags = SocketFlags::CLOEXEC;
+        flags.set(SocketFlags::NONBLOCK, nonblock);
+        let fd = guard.interrupt.retry(|| accept_with(&socket.fd, flags))?;
+        let mut accepted = Descriptor::new(Object::Kernel(Handed::owned(fd)?));
+        accepted.dropped = self.dropped_inheriting;
+        accepted.dropped_inheriting = self.dropped_inheriting;
+        Ok(accepted)
+    }
+
+    /// Receives; also says whether a message was cut short to fit.
+    ///
+    /// # Errors
+    /// `ENOTSOCK` for anything but a socket, else those of `recvmsg`.
+    pub fn receive(
+        &self,
+        guard: &Guard,
+        vecs: &IoVecs<'_>,
+        flags: ReceiveFlags,
+    ) -> Result<(usize, bool)> {
+        let fd = self.socket()?.fd.as_fd();
+        guard.interrupt.retry(|| vectored::receive(fd, vecs, flags))
+    }
+
+    /// Sends.
+    ///
+    /// # Errors
+    /// `ENOTSOCK` for anything but a socket, `ENOSPC` when the meter grants no more output, else
+    /// those of `sendmsg`.
+    pub fn send(&self, guard: &Guard, mut vecs: IoVecs<'_>) -> Result<usize> {
+        let fd = self.socket()?.fd.as_fd();
+        metered(guard, &mut vecs, |vecs| guard.interrupt.retry(|| vectored::send(fd, vecs)))
+    }
+
+    /// Ends one or both directions of a connection.
+    ///
+    /// # Errors
+    /// `ENOTSOCK` for anything but a socket, else those of `shutdown`.
+    pub fn shut_down(&self, how: Shutdown) -> Result<()> {
+        shutdown(&self.socket()?.fd, how)
+    }
+
+    /// Gives back what is charged for it, but for its place in the table.
+    pub(crate) fn release(&mut self, meter: &dyn Meter) {
+        self.listing.forget(meter);
+    }
+}
+
+/// Runs a write that may use as much output as the meter grants, and gives the rest back.
+fn metered<'a>(
+    guard: &Guard,
+    vecs: &mut IoVecs<'a>,
+    write: impl FnOnce(&IoVecs<'a>) -> Result<usize>,
+) -> Result<usize> {
+    let wanted = vecs.bytes();
+    let granted = guard.meter.grant(Resource::OutputBytes, wanted as u64);
+    let room = usize::try_from(granted).unwrap_or(usize::MAX);
+    if room == 0 && wanted > 0 {
+        return Err(Errno::NOSPC);
+    }
+    vecs.truncate(room);
+    let result = write(vecs);
+    let written = result.map_or(0, |written| written as u64);
+    guard.meter.release(Resource::OutputBytes, granted.saturating_sub(written));
+    result
+}
+
+fn rights_of(object: &Object) -> Rights {
+    match object {
+        Object::Node(_) => Rights::DIRECTORY | Rights::FILE,
+        Object::Kernel(handed) if handed.is_socket() => Rights::SOCKET,
+        // Without the right to seek: this is how programs know a terminal.
+        Object::Kernel(handed) if handed.is_terminal => Rights::STREAM,
+        Object::Kernel(handed) if handed.kind == FileKind::Pipe => Rights::STREAM,
+        Object::Kernel(_) | Object::Null => Rights::FILE,
+        Object::Input(_) => Rights::STREAM - Rights::FD_WRITE,
+        Object::Output(_) => Rights::STREAM - Rights::FD_READ,
+    }
+}

@@ -1,0 +1,189 @@
+//! Waiting for descriptors and clocks at once.
+//!
+//! The caller's wishes are copied first, charged to the meter; then one `poll` waits for all
+//! descriptors and the earliest clock. Regular files, directories and streams in memory are always
+//! ready.
+
+use crate::clock::ClockId;
+use crate::core::Core;
+use crate::descriptor::Readiness;
+use crate::meter::Resource;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::{Errno, Result};
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// A clock that shows at least this time.
+    Clock {
+        /// Which one.
+        clock: ClockId,
+        /// Its time.
+        deadline_ns: u64,
+    },
+    /// A descriptor that can be read without waiting.
+    Read(u32),
+    /// A descriptor that can be written without waiting.
+    Write(u32),
+    /// Nothing: answered with this error at once.
+    Wrong(Errno),
+}
+
+/// Why a wish came true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The time has come, or the descriptor is ready.
+    Ready {
+        /// Bytes that can be read at once, where that is known.
+        bytes: u64,
+        /// The other side is gone.
+        hangup: bool,
+    },
+    /// The wish cannot be granted.
+    Failed(Errno),
+}
+
+/// Host bytes per wish.
+const CHARGE: u64 = (size_of::<Interest>() + size_of::<PollFd<'_>>()) as u64;
+
+/// Waits until at least one of `count` wishes comes true, then reports each that did, in order.
+///
+/// # Errors
+/// `EINVAL` for no wish at all, `ENOMEM` when the meter refuses, `EINTR` when the guest must stop;
+/// those of `interest` and `report`.
+pub fn poll<E: From<Errno>>(
+    core: &Core,
+    count: u32,
+    interest: impl Fn(u32) -> std::result::Result<Interest, E>,
+    mut report: impl FnMut(u32, Event) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    if count == 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let charge = u64::from(count) * CHARGE;
+    if !core.guard.meter.grant_all(Resource::HostBytes, charge) {
+        return Err(Errno::NOMEM.into());
+    }
+    let result = (0..count)
+        .map(interest)
+        .collect::<std::result::Result<Vec<_>, E>>()
+        .and_then(|wishes| wait(core, &wishes, &mut report));
+    core.guard.meter.release(Resource::HostBytes, charge);
+    result
+}
+
+fn wait<E: From<Errno>>(
+    core: &Core,
+    wishes: &[Interest],
+    report: &mut dyn FnMut(u32, Event) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let mut waiting = Waiting::new(core, wishes);
+    loop {
+        let timeout_ns = waiting.timeout_ns(core, wishes)?;
+        let wait = || core.clocks.wait(&mut waiting.fds, timeout_ns);
+        core.guard.interrupt.retry(wait_once(wait))?;
+        let mut events = 0;
+        let mut fds = waiting.fds.iter();
+        for (index, wish) in (0u32..).zip(wishes) {
+            if let Some(event) = event(core, wish, &mut fds)? {
+                report(index, event)?;
+                events += 1;
+            }
+        }
+        if events > 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// A signal that is not for the guest ends the wait early; the loop around it goes on with what is
+/// left of the time.
+fn wait_once(mut wait: impl FnMut() -> Result<usize>) -> impl FnMut() -> Result<usize> {
+    let mut signalled = false;
+    move || {
+        if signalled {
+            return Ok(0);
+        }
+        let result = wait();
+        signalled = result == Err(Errno::INTR);
+        result
+    }
+}
+
+struct Waiting<'a> {
+    /// One for each wish that needs the kernel, in order.
+    fds: Vec<PollFd<'a>>,
+    /// Something is ready without waiting.
+    at_once: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(core: &'a Core, wishes: &[Interest]) -> Self {
+        let mut waiting = Waiting { fds: Vec::new(), at_once: false };
+        for wish in wishes {
+            let (fd, flags) = match wish {
+                Interest::Read(fd) => (*fd, PollFlags::IN),
+                Interest::Write(fd) => (*fd, PollFlags::OUT),
+                Interest::Clock { .. } => continue,
+                Interest::Wrong(_) => {
+                    waiting.at_once = true;
+                    continue;
+                }
+            };
+            match core.table.get(fd).and_then(|descriptor| descriptor.readiness()) {
+                Ok(Readiness::Ask(fd)) => waiting.fds.push(PollFd::from_borrowed_fd(fd, flags)),
+                Ok(Readiness::Always) | Err(_) => waiting.at_once = true,
+            }
+        }
+        waiting
+    }
+
+    fn timeout_ns(&self, core: &Core, wishes: &[Interest]) -> Result<Option<u64>> {
+        if self.at_once {
+            return Ok(Some(0));
+        }
+        let mut earliest = None;
+        for wish in wishes {
+            if let Interest::Clock { clock, deadline_ns } = wish {
+                let left = deadline_ns.saturating_sub(core.clocks.now(*clock)?);
+                earliest = Some(earliest.map_or(left, |other: u64| other.min(left)));
+            }
+        }
+        Ok(earliest)
+    }
+}
+
+fn event<'f, 'a: 'f>(
+    core: &Core,
+    wish: &Interest,
+    fds: &mut impl Iterator<Item = &'f PollFd<'a>>,
+) -> Result<Option<Event>> {
+    let fd = match wish {
+        Interest::Wrong(errno) => return Ok(Some(Event::Failed(*errno))),
+        Interest::Clock { clock, deadline_ns } => {
+            let come = core.clocks.now(*clock)? >= *deadline_ns;
+            return Ok(come.then_some(Event::Ready { bytes: 0, hangup: false }));
+        }
+        Interest::Read(fd) | Interest::Write(fd) => *fd,
+    };
+    let reads = matches!(wish, Interest::Read(_));
+    let descriptor = match core.table.get(fd) {
+        Ok(descriptor) => descriptor,
+        Err(errno) => return Ok(Some(Event::Failed(errno))),
+    };
+    let flags = match descriptor.readiness() {
+        Err(errno) => return Ok(Some(Event::Failed(errno))),
+        Ok(Readiness::Always) => PollFlags::empty(),
+        Ok(Readiness::Ask(_)) => match fds.next().map(PollFd::revents) {
+            None => return Ok(None),
+            Some(flags) if flags.is_empty() => return Ok(None),
+            Some(flags) => flags,
+        },
+    };
+    if flags.contains(PollFlags::NVAL) {
+        return Ok(Some(Event::Failed(Errno::BADF)));
+    }
+    let bytes = if reads { descriptor.readable_bytes() } else { 0 };
+    let hangup = flags.intersects(PollFlags::HUP | PollFlags::RDHUP);
+    Ok(Some(Event::Ready { bytes, hangup }))
+}
