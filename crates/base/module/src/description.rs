@@ -49,6 +49,9 @@ pub struct Module {
     pub layout: VmctxLayout,
     /// Bytes in the code section (its content), for estimates.
     pub code_bytes: usize,
+    /// Where the code section's content begins in [`Module::bytes`]: the origin of addresses in
+    /// DWARF. `None`: there is no code section.
+    pub code_start: Option<u32>,
     /// Custom sections, in order: names and ranges of their content in [`Module::bytes`].
     pub custom_sections: Vec<CustomSection>,
     pub(crate) export_by_name: HashMap<String, usize>,

@@ -146,8 +146,9 @@ impl<'a> Loader<'a> {
                 Ok(())
             }
             Payload::ElementSection(section) => self.elements(section),
-            Payload::CodeSectionStart { size, .. } => {
+            Payload::CodeSectionStart { size, unchecked_range, .. } => {
                 self.module.code_bytes = size as usize;
+                self.module.code_start = u32::try_from(unchecked_range.start).ok();
                 Ok(())
             }
             Payload::DataSection(section) => self.data(section),
@@ -408,6 +409,7 @@ fn empty(bytes: Arc<[u8]>) -> Module {
         counts: ModuleCounts::default(),
         layout: VmctxLayout::new(ModuleCounts::default()),
         code_bytes: 0,
+        code_start: None,
         custom_sections: Vec::new(),
         export_by_name: HashMap::new(),
         bytes,

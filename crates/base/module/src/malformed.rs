@@ -7,8 +7,8 @@
 use crate::features::{Feature, Features};
 use wasmoor_abi::FuncIndex;
 use wasmparser::{
-    Error, FromReader, FunctionBody, Operator, OperatorsReader, Parser, Payload, SectionLimited,
-    TypeRef, WasmFeatures,
+    Error, FromReader, FunctionBody, MemArg, Operator, OperatorsReader, Parser, Payload,
+    SectionLimited, TypeRef, WasmFeatures,
 };
 
 /// A decoding error, and the function whose body it is in.
@@ -39,17 +39,19 @@ pub(crate) fn find(bytes: &[u8], features: WasmFeatures) -> Option<Malformed> {
     decode(bytes, features).err()
 }
 
-#[derive(Default)]
 struct Seen {
     /// The next body's index among all functions.
     func: u32,
     data_count: bool,
+    /// Whether bit 6 of a memory argument's flags announces the index of a memory.
+    multi_memory: bool,
 }
 
 fn decode(bytes: &[u8], features: WasmFeatures) -> Result<(), Malformed> {
     let mut parser = Parser::new(0);
     parser.set_features(features);
-    let mut seen = Seen::default();
+    let multi_memory = features.multi_memory();
+    let mut seen = Seen { func: 0, data_count: false, multi_memory };
     for payload in parser.parse_all(bytes) {
         section(payload?, &mut seen)?;
     }
@@ -81,7 +83,7 @@ fn section(payload: Payload<'_>, seen: &mut Seen) -> Result<(), Malformed> {
         Payload::CodeSectionEntry(body) => {
             let func = FuncIndex::from_u32(seen.func);
             seen.func = seen.func.saturating_add(1);
-            decode_body(&body, seen.data_count)
+            decode_body(&body, seen)
                 .map_err(|malformed| Malformed { func: Some(func), ..malformed })
         }
         Payload::UnknownSection { id, range, .. } => {
@@ -98,7 +100,7 @@ fn items<'a, T: FromReader<'a>>(section: SectionLimited<'a, T>) -> Result<(), Ma
     Ok(())
 }
 
-fn decode_body(body: &FunctionBody<'_>, data_count: bool) -> Result<(), Malformed> {
+fn decode_body(body: &FunctionBody<'_>, seen: &Seen) -> Result<(), Malformed> {
     let mut locals = body.get_locals_reader()?;
     for _ in 0..locals.get_count() {
         locals.read()?;
@@ -106,8 +108,13 @@ fn decode_body(body: &FunctionBody<'_>, data_count: bool) -> Result<(), Malforme
     let mut operators = OperatorsReader::new(locals.get_binary_reader());
     while !operators.eof() {
         let (operator, offset) = operators.read_with_offset()?;
-        if !data_count && names_data(&operator) {
+        if !seen.data_count && names_data(&operator) {
             return Err(Malformed::new(offset, "data count section required"));
+        }
+        // Before several memories there were no flags but the alignment, below 32
+        // (binary-memarg of version 2.0).
+        if !seen.multi_memory && memarg(&operator).is_some_and(|memarg| memarg.align >= 32) {
+            return Err(Malformed::new(offset, "malformed memop flags"));
         }
     }
     operators.finish().map_err(Malformed::from)
@@ -123,4 +130,27 @@ fn names_data(operator: &Operator<'_>) -> bool {
             | Operator::ArrayNewData { .. }
             | Operator::ArrayInitData { .. }
     )
+}
+
+/// The memory argument of a load, store or atomic operator.
+#[allow(unused_variables, reason = "one pattern for all operators binds all their immediates")]
+fn memarg(operator: &Operator<'_>) -> Option<MemArg> {
+    macro_rules! pick {
+        ([memarg $($_name:ident)*] $memarg:ident $($rest:ident)*) => {
+            Some(*$memarg)
+        };
+        ([$($_name:ident)*] $($arg:ident)*) => {
+            None
+        };
+    }
+    macro_rules! arms {
+        ($( @$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })?
+            => $visit:ident ($($ann:tt)*) )*) => {
+            match operator {
+                $( Operator::$op $({ $($arg),* })? => pick!([$($($arg)*)?] $($($arg)*)?), )*
+                _ => None,
+            }
+        };
+    }
+    wasmparser::for_each_operator!(arms)
 }
