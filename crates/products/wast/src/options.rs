@@ -1,0 +1,88 @@
+//! How scripts are run.
+
+use std::fmt;
+use wasmoor::{Config, Features, MemoryChoice, Tier};
+
+/// How instances get their memories and tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Allocator {
+    /// Mapped when an instance is made, unmapped when its store is dropped.
+    #[default]
+    OnDemand,
+}
+
+impl fmt::Display for Allocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Allocator::OnDemand => f.write_str("on-demand"),
+        }
+    }
+}
+
+/// How scripts are run.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// Which compiler makes code.
+    pub tier: Tier,
+    /// How instances get their memories and tables.
+    pub allocator: Allocator,
+    /// How accesses to memories are kept in bounds.
+    pub memory: MemoryChoice,
+    /// Whether modules are compiled as a whole when they are loaded, rather than each function at
+    /// its first call.
+    pub eager: bool,
+    /// Proposals that modules may use.
+    pub features: Features,
+    /// Fuel granted to each action of a script; `None`: code does not count fuel.
+    pub fuel: Option<u64>,
+    /// Whether a script ends at its first failure.
+    pub stop_at_failure: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        RunOptions {
+            tier: Tier::Auto,
+            allocator: Allocator::OnDemand,
+            memory: MemoryChoice::Auto,
+            eager: false,
+            features: Features::default(),
+            fuel: None,
+            stop_at_failure: false,
+        }
+    }
+}
+
+impl RunOptions {
+    /// The engine's configuration.
+    pub(crate) fn config(&self) -> Config {
+        let Allocator::OnDemand = self.allocator;
+        let mut config = Config::new();
+        config
+            .tier(self.tier)
+            .memory(self.memory)
+            .eager(self.eager)
+            .features(self.features)
+            .fuel(self.fuel.is_some());
+        config
+    }
+
+    /// What distinguishes runs, in a few words: tier, allocator and so on.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let tier = match self.tier {
+            Tier::Auto => "auto".to_string(),
+            other => format!("{other:?}").to_lowercase(),
+        };
+        let compiled = if self.eager { "eager" } else { "lazy" };
+        let fuel = if self.fuel.is_some() { ", fuel" } else { "" };
+        let memory = match self.memory {
+            MemoryChoice::Auto => "",
+            MemoryChoice::Guard => ", guarded memories",
+            MemoryChoice::Checked => ", checked memories",
+        };
+        format!("tier {tier}, allocator {}, {compiled}{memory}{fuel}", self.allocator)
+    }
+}
