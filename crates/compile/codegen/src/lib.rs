@@ -3,8 +3,16 @@
 //! A compiler implements [`FunctionCompiler`] and turns one function body into a
 //! [`CompiledFunction`]: position-independent bytes, relocations and tables. [`ModuleCode`] owns
 //! the code slots and the arena of one module; it links what compilers made and publishes it by
-//! one store to the function's slot.
+//! one store to the function's slot. [`registry`] finds code by address, also from signal
+//! handlers.
 
+mod blobs;
 mod compiler;
+mod link;
+mod module_code;
+pub mod registry;
 
+pub use blobs::Blob;
 pub use compiler::*;
+pub use link::LinkError;
+pub use module_code::ModuleCode;

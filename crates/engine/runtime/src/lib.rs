@@ -1,1 +1,47 @@
-//! 
+//! The runtime core: stores, instances, functions and traps.
+//!
+//! Everything that is mutually recursive stands here in one crate: a store owns instances,
+//! memories, tables, globals and host functions; machine code runs in them through the stubs in
+//! `arch`; libcalls and host functions come back; traps unwind to the innermost entry. Compilers
+//! arrive as boxed `FunctionCompiler`s: this crate never names one. The safe, typed API is the
+//! crate `wasmoor`, the only intended user of this one.
+//!
+//! Addresses of the specification are `...Id`s here: indices into the store's lists.
+
+pub mod arch;
+mod backtrace;
+mod compiled;
+mod const_eval;
+pub mod context;
+mod deadline;
+mod engine;
+mod entities;
+mod error;
+mod fault;
+mod host_func;
+pub mod instance;
+mod instantiate;
+mod invoke;
+pub mod lazy;
+mod libcalls;
+mod limits;
+pub mod poll;
+pub mod store;
+mod types;
+mod value;
+
+pub use backtrace::{Backtrace, Frame};
+pub use compiled::{CompileStats, CompiledModule};
+pub use deadline::Deadline;
+pub use engine::{Engine, EngineConfig};
+pub use entities::*;
+pub use error::*;
+pub use host_func::{HostFuncDefinition, Panic, host_call};
+pub use instance::Instance;
+pub use instantiate::{describe_entity, unknown_imports};
+pub use invoke::invoke;
+pub use limits::{Meter, StoreLimits};
+pub use poll::InterruptHandle;
+pub use store::StoreInner;
+pub use types::TypeRegistry;
+pub use value::{ExternRefId, FuncPtr, Val};

@@ -1,1 +1,70 @@
-//! 
+//! Wasmoor: a WebAssembly runtime. This crate is its embedding API.
+//!
+//! ```
+//! use wasmoor::*;
+//!
+//! # fn main() -> Result<(), Error> {
+//! let engine = Engine::default();
+//! let module = Module::new(&engine, r#"(module
+//!     (import "host" "double" (func $double (param i32) (result i32)))
+//!     (func (export "run") (param i32) (result i32)
+//!         (i32.add (call $double (local.get 0)) (i32.const 1))))"#)?;
+//! let mut linker = Linker::new(&engine);
+//! linker.func_wrap("host", "double", |x: i32| x * 2)?;
+//! let mut store = Store::new(&engine, ())?;
+//! let instance = linker.instantiate(&mut store, &module)?;
+//! let run = instance.get_typed_func::<i32, i32>(&store, "run")?;
+//! assert_eq!(run.call(&mut store, 20)?, 41);
+//! # Ok(()) }
+//! ```
+//!
+//! An [`Engine`] holds a configuration and is shared by threads. A [`Module`] is loaded by
+//! validating it; its functions are compiled when they are first called (or all at once with
+//! [`Config::eager`]). A [`Store`] owns instances and everything they are linked to; handles such
+//! as [`Func`] and [`Memory`] are small, copyable, and valid with their store only: using one
+//! with another store panics. Guests get nothing that is not given to them through imports.
+//!
+//! This crate does not know WASI: the world crates (`wasmoor-wasi-p1`) add it to a [`Linker`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod config;
+mod entities;
+mod func;
+mod func_types;
+mod instance;
+mod linker;
+mod module;
+mod source;
+mod store;
+mod typed;
+mod val;
+
+pub use config::{Config, Engine, MemoryChoice, Tier};
+pub use entities::{Extern, Global, Memory, Table};
+pub use func::{Func, HostResult, IntoFunc};
+pub use func_types::{V128, WasmParams, WasmResults, WasmTy};
+pub use instance::Instance;
+pub use linker::Linker;
+pub use module::{ExportType, ExternType, ImportType, Module};
+pub use source::{SourceLocation, locate};
+pub use store::{AsContext, AsContextMut, Caller, RawMemory, Store, StoreContext, StoreContextMut};
+pub use typed::TypedFunc;
+pub use val::{ExternRef, Val};
+pub use wasmoor_abi::{
+    FuncType, GlobalType, HeapType, MemoryType, RefType, TableType, TrapCode, ValType,
+};
+pub use wasmoor_module::{Feature, Features, LoadError};
+pub use wasmoor_runtime::{
+    Backtrace, CompileStats, Deadline, Error, ErrorKind, Frame, HostFailure, ImportError,
+    InterruptHandle, Meter, StoreLimits, Trap,
+};
+
+/// A result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The runtime's inside, for worlds that need more than the safe API (processes, signals, stack
+/// capture). Not covered by any promise of stability.
+pub mod raw {
+    pub use wasmoor_codegen as codegen;
+    pub use wasmoor_runtime as runtime;
+}

@@ -1,0 +1,280 @@
+//! The code of one module: slots, arena and blobs.
+//!
+//! ```text
+//! one reservation below 2 GiB
+//! [ slots: one pointer per defined function, read-write | code: never writable here ]
+//! ```
+//!
+//! Code calls a function by loading its slot, so that an aligned 8-byte store to the slot
+//! publishes better code; the old code stays until the module is dropped.
+//!
+//! # Safety
+//! The slots are atomics in memory that the region owns as long as `ModuleCode` lives.
+
+#![allow(unsafe_code)]
+
+use crate::blobs::{Blob, Blobs};
+use crate::compiler::{CompiledFunction, RelocationTarget};
+use crate::link::{LinkError, relocate};
+use crate::registry;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use wasmoor_abi::DefinedFuncIndex;
+use wasmoor_abi::tables::{encode_addresses, encode_traps};
+use wasmoor_module::Module;
+use wasmoor_sys::code::{CodeRegion, CodeSpan, WriteMode};
+use wasmoor_sys::fork::Hooks;
+
+/// Bytes of machine code that one byte of the code section may need, all tiers together.
+/// Optimized code takes 2 to 5 bytes; address space is cheap, so this is generous.
+const CODE_BYTES_PER_WASM_BYTE: usize = 24;
+/// The least code range, for modules of few bytes.
+const CODE_BYTES_MIN: usize = 1 << 20;
+/// The largest: slots and code must reach each other with 32-bit displacements.
+const CODE_BYTES_MAX: usize = 0x7000_0000;
+
+/// Linking is short (copying bytes), so one lock serves all modules; `fork` takes it.
+static LINK: Mutex<()> = Mutex::new(());
+
+/// Machine code of one module; see the head of this file.
+#[derive(Debug)]
+pub struct ModuleCode {
+    module: Arc<Module>,
+    region: CodeRegion,
+    blobs: Blobs,
+}
+
+impl ModuleCode {
+    /// An arena without code; every slot points to what `stub` gives for its function.
+    ///
+    /// # Errors
+    /// When the system refuses the address space.
+    pub fn new(
+        module: Arc<Module>,
+        stub: impl FnMut(DefinedFuncIndex) -> usize,
+    ) -> std::io::Result<Arc<Self>> {
+        Self::create(module, None, stub)
+    }
+
+    /// The same with a given way of writing code, for tests.
+    ///
+    /// # Errors
+    /// When the system refuses the address space or the way of writing.
+    pub fn with_write_mode(
+        module: Arc<Module>,
+        mode: WriteMode,
+        stub: impl FnMut(DefinedFuncIndex) -> usize,
+    ) -> std::io::Result<Arc<Self>> {
+        Self::create(module, Some(mode), stub)
+    }
+
+    fn create(
+        module: Arc<Module>,
+        mode: Option<WriteMode>,
+        mut stub: impl FnMut(DefinedFuncIndex) -> usize,
+    ) -> std::io::Result<Arc<Self>> {
+        register_fork_hooks();
+        let region = reserve(&module, mode)?;
+        let code = Arc::new(ModuleCode { module, region, blobs: Blobs::new() });
+        for func in code.module.bodies.keys() {
+            code.slot(func).store(stub(func), Ordering::Relaxed);
+        }
+        registry::insert(&code);
+        Ok(code)
+    }
+
+    /// The module whose code this is.
+    #[must_use]
+    pub fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
+    /// A function's slot.
+    #[must_use]
+    pub fn slot(&self, func: DefinedFuncIndex) -> &AtomicUsize {
+        assert!((func.as_u32() as usize) < self.module.bodies.len());
+        let slots = self.region.data().cast::<AtomicUsize>();
+        // SAFETY: the region's data is page-aligned, zeroed, lives as long as `self`, is only
+        // accessed as atomics (by machine code too), and holds one per defined function.
+        unsafe { slots.add(func.as_u32() as usize).as_ref() }
+    }
+
+    /// Address of the first slot.
+    #[must_use]
+    pub fn slots_start(&self) -> usize {
+        self.region.data().as_ptr() as usize
+    }
+
+    /// Addresses that the module's code may take.
+    #[must_use]
+    pub fn code_range(&self) -> Range<usize> {
+        self.region.code_range()
+    }
+
+    pub(crate) fn code_start(&self) -> usize {
+        self.region.code_range().start
+    }
+
+    /// Bytes of code so far.
+    #[must_use]
+    pub fn code_bytes(&self) -> usize {
+        self.region.allocated_bytes()
+    }
+
+    /// The blob that holds this offset of the code range.
+    #[must_use]
+    pub fn blob_at(&self, offset: u32) -> Option<&Blob> {
+        self.blobs.find(offset)
+    }
+
+    /// All blobs, in order of address.
+    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        (0..self.blobs.len()).filter_map(|at| self.blobs.get(at))
+    }
+
+    /// The bytes of a blob as they lie in memory.
+    #[must_use]
+    pub fn blob_bytes(&self, blob: &Blob) -> &[u8] {
+        let start = self.code_start() + blob.start as usize;
+        // SAFETY: published code of this region is readable and never changes.
+        unsafe { std::slice::from_raw_parts(start as *const u8, blob.len as usize) }
+    }
+
+    /// Links one function and publishes it. Returns its entry address.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; the slot keeps its old value.
+    pub fn publish(
+        &self,
+        func: DefinedFuncIndex,
+        compiled: &CompiledFunction,
+    ) -> Result<usize, LinkError> {
+        let _linking = lock(&LINK);
+        let span = self.allocate(compiled)?;
+        let address = self.region.address(&span);
+        self.place(func, compiled, span, &|target| match target {
+            RelocationTarget::Slot(callee) => Some(self.slot_address(callee)),
+            RelocationTarget::Func(callee) => (callee == func).then_some(address),
+        })?;
+        self.slot(func).store(address, Ordering::Release);
+        Ok(address)
+    }
+
+    /// Links functions that may call each other directly, then publishes all of them.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; no slot has changed then.
+    pub fn publish_batch(
+        &self,
+        batch: &[(DefinedFuncIndex, CompiledFunction)],
+    ) -> Result<(), LinkError> {
+        let _linking = lock(&LINK);
+        let mut addresses = std::collections::HashMap::with_capacity(batch.len());
+        let mut spans = Vec::with_capacity(batch.len());
+        for (func, compiled) in batch {
+            let span = self.allocate(compiled)?;
+            addresses.insert(*func, self.region.address(&span));
+            spans.push(span);
+        }
+        for ((func, compiled), span) in batch.iter().zip(spans) {
+            self.place(*func, compiled, span, &|target| match target {
+                RelocationTarget::Slot(callee) => Some(self.slot_address(callee)),
+                RelocationTarget::Func(callee) => addresses.get(&callee).copied(),
+            })?;
+        }
+        for (func, address) in addresses {
+            self.slot(func).store(address, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, compiled: &CompiledFunction) -> Result<CodeSpan, LinkError> {
+        let align = compiled.align.clamp(16, 64) as usize;
+        Ok(self.region.allocate(compiled.code.len(), align)?)
+    }
+
+    fn slot_address(&self, func: DefinedFuncIndex) -> usize {
+        self.slots_start() + func.as_u32() as usize * size_of::<usize>()
+    }
+
+    /// Relocates, writes and registers the code of one function.
+    fn place(
+        &self,
+        func: DefinedFuncIndex,
+        compiled: &CompiledFunction,
+        span: CodeSpan,
+        resolve: &dyn Fn(RelocationTarget) -> Option<usize>,
+    ) -> Result<(), LinkError> {
+        let address = self.region.address(&span);
+        let mut code = compiled.code.clone();
+        relocate(func, compiled, &mut code, address, resolve)?;
+        self.region.write(span, &code)?;
+        self.blobs.push(Blob {
+            start: (address - self.code_start()) as u32,
+            len: code.len() as u32,
+            func,
+            traps: encode_traps(&compiled.traps),
+            addresses: encode_addresses(&compiled.addresses),
+        });
+        Ok(())
+    }
+}
+
+impl Drop for ModuleCode {
+    fn drop(&mut self) {
+        registry::remove(self);
+    }
+}
+
+/// Reserves slots and code; where address space is short, a smaller code range.
+fn reserve(module: &Module, mode: Option<WriteMode>) -> std::io::Result<CodeRegion> {
+    let data_bytes = module.bodies.len().max(1) * size_of::<usize>();
+    let wanted = module
+        .code_bytes
+        .saturating_mul(CODE_BYTES_PER_WASM_BYTE)
+        .clamp(CODE_BYTES_MIN, CODE_BYTES_MAX);
+    let mut code_bytes = wanted;
+    loop {
+        let region = match mode {
+            Some(mode) => CodeRegion::with_mode(data_bytes, code_bytes, mode),
+            None => CodeRegion::new(data_bytes, code_bytes),
+        };
+        match region {
+            Err(_) if code_bytes / 2 >= CODE_BYTES_MIN.max(module.code_bytes * 4) => {
+                code_bytes /= 2;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn lock(mutex: &'static Mutex<()>) -> MutexGuard<'static, ()> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn register_fork_hooks() {
+    static ONCE: Once = Once::new();
+    static HOOKS: Hooks = Hooks { prepare: fork_prepare, parent: fork_parent, child: fork_child };
+    ONCE.call_once(|| wasmoor_sys::fork::register(&HOOKS));
+}
+
+thread_local! {
+    static LINK_HELD: std::cell::Cell<Option<MutexGuard<'static, ()>>> =
+        const { std::cell::Cell::new(None) };
+}
+
+fn fork_prepare() {
+    LINK_HELD.set(Some(lock(&LINK)));
+    registry::fork::prepare();
+}
+
+fn fork_parent() {
+    registry::fork::parent();
+    LINK_HELD.take();
+}
+
+fn fork_child() {
+    registry::fork::child();
+    LINK_HELD.take();
+}

@@ -1,0 +1,13 @@
+//! The stubs between host and wasm code, one file per architecture.
+//!
+//! A port provides: `enter` (host to wasm), `host_call` (wasm to host function), `lazy_stub` and
+//! the thunks that lead to it, `poll_stub`, a shim per libcall, `unwind_to_entry`, and
+//! `CONVENTION`.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::*;
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("Wasmoor runs on x86-64 so far; a port begins with a file here");

@@ -1,0 +1,159 @@
+//! A module as an engine runs it: description, code, and how missing code is made.
+
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::lazy;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use wasmoor_abi::{CanonicalTypeId, DefinedFuncIndex};
+use wasmoor_codegen::{CallMode, CompileJob, CompiledFunction, ModuleCode};
+use wasmoor_module::Module;
+
+/// A loaded module; functions are compiled when they are first called, or all at once.
+#[derive(Debug)]
+pub struct CompiledModule {
+    engine: Engine,
+    module: Arc<Module>,
+    code: Arc<ModuleCode>,
+    type_ids: Box<[CanonicalTypeId]>,
+    functions_compiled: AtomicUsize,
+    compile_ns: AtomicU64,
+}
+
+/// What has been compiled of a module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompileStats {
+    /// Functions that have code.
+    pub functions: usize,
+    /// Functions of the module.
+    pub functions_total: usize,
+    /// Nanoseconds that threads have spent compiling, all together.
+    pub compile_ns: u64,
+    /// Bytes of machine code.
+    pub code_bytes: usize,
+}
+
+impl CompiledModule {
+    /// Prepares a validated module: address space for code, and stubs in all slots.
+    ///
+    /// # Errors
+    /// When the system refuses the address space.
+    pub fn new(engine: &Engine, module: Arc<Module>) -> Result<Arc<Self>, Error> {
+        let types = engine.types();
+        let type_ids = module.types.values().map(|ty| types.intern(ty)).collect();
+        let reserving = |error| ErrorKind::System { what: "reserve memory for code", error };
+        let thunks = lazy::thunks(module.bodies.len()).map_err(reserving)?;
+        let code = ModuleCode::new(module.clone(), |func| thunks(func)).map_err(reserving)?;
+        Ok(Arc::new(CompiledModule {
+            engine: engine.clone(),
+            module,
+            code,
+            type_ids,
+            functions_compiled: AtomicUsize::new(0),
+            compile_ns: AtomicU64::new(0),
+        }))
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The description.
+    #[must_use]
+    pub fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
+    /// The machine code.
+    #[must_use]
+    pub fn code(&self) -> &Arc<ModuleCode> {
+        &self.code
+    }
+
+    /// Canonical ids of the module's types.
+    #[must_use]
+    pub fn type_ids(&self) -> &[CanonicalTypeId] {
+        &self.type_ids
+    }
+
+    /// What has been compiled so far.
+    #[must_use]
+    pub fn stats(&self) -> CompileStats {
+        CompileStats {
+            functions: self.functions_compiled.load(Ordering::Relaxed),
+            functions_total: self.module.bodies.len(),
+            compile_ns: self.compile_ns.load(Ordering::Relaxed),
+            code_bytes: self.code.code_bytes(),
+        }
+    }
+
+    /// Compiles one function; its code may call any other through the slots.
+    fn compile(&self, func: DefinedFuncIndex, calls: CallMode) -> Result<CompiledFunction, Error> {
+        let started = Instant::now();
+        let tunables = &self.engine.config().tunables;
+        let job = CompileJob { module: &self.module, func, tunables, calls };
+        let result = self.engine.with_worker(|worker| worker.compile(&job));
+        let ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.compile_ns.fetch_add(ns, Ordering::Relaxed);
+        let result = result.ok_or_else(|| Error::usage("the engine has no compiler"))?;
+        self.functions_compiled.fetch_add(1, Ordering::Relaxed);
+        result.map_err(|error| {
+            let func = self.module.func_display_name(self.module.func_index(func)).into_owned();
+            ErrorKind::Compile { func, error }.into()
+        })
+    }
+
+    /// Compiles and publishes one function. Answers its entry address.
+    pub(crate) fn compile_and_publish(&self, func: DefinedFuncIndex) -> Result<usize, Error> {
+        let compiled = self.compile(func, CallMode::Slots)?;
+        Ok(self.code.publish(func, &compiled)?)
+    }
+
+    /// Compiles all functions on the engine's number of threads, then publishes them together:
+    /// they call each other directly.
+    ///
+    /// `progress` is called with the number of functions done, from any of the threads.
+    ///
+    /// # Errors
+    /// That of the first function (by index) that cannot be compiled.
+    pub fn compile_all(&self, progress: &(dyn Fn(usize) + Sync)) -> Result<(), Error> {
+        let count = self.module.bodies.len();
+        let next = AtomicUsize::new(0);
+        let done = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::with_capacity(count));
+        let work = || {
+            let mut own = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    break;
+                }
+                let func = DefinedFuncIndex::from_u32(index as u32);
+                let result = self.compile(func, CallMode::Direct);
+                if result.is_err() {
+                    // No later function can be the first to fail.
+                    next.store(count, Ordering::Relaxed);
+                }
+                own.push((func, result));
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            }
+            results.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.engine.config().threads.min(count).max(1) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_unstable_by_key(|(func, _)| *func);
+        let batch = results
+            .into_iter()
+            .map(|(func, result)| Ok((func, result?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        Ok(self.code.publish_batch(&batch)?)
+    }
+}

@@ -1,0 +1,230 @@
+//! What can go wrong: one error type at the edge, small enums inside.
+
+use crate::backtrace::Backtrace;
+use std::error::Error as StdError;
+use std::fmt;
+use wasmoor_abi::TrapCode;
+use wasmoor_codegen::{CompileError, LinkError};
+use wasmoor_module::LoadError;
+
+/// Any failure of the runtime. One pointer wide.
+///
+/// [`Error::kind`] tells the cases apart; the `Display` form is one line for the user, without
+/// the backtrace, which [`Error::backtrace`] gives.
+pub struct Error(Box<ErrorKind>);
+
+/// The kinds of [`Error`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The module is malformed, invalid or too large.
+    Load(LoadError),
+    /// A function could not be compiled.
+    Compile {
+        /// Name or index of the function.
+        func: String,
+        /// Why.
+        error: CompileError,
+    },
+    /// Machine code could not be placed in memory.
+    CodeMemory(LinkError),
+    /// Imports are missing or of another type.
+    Imports(Vec<ImportError>),
+    /// The guest trapped.
+    Trap(Trap),
+    /// A host function failed.
+    Host(HostFailure),
+    /// A limit of the store or the engine was reached by the host's own request.
+    Limit(String),
+    /// The operating system refused something.
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Its answer.
+        error: std::io::Error,
+    },
+    /// The host used the API with values that do not fit: another type, another store.
+    Usage(String),
+}
+
+/// An import that could not be satisfied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportError {
+    /// First part of the import's name.
+    pub module: String,
+    /// Second part.
+    pub name: String,
+    /// The type that the module wants, as text.
+    pub expected: String,
+    /// The type that was given; `None`: nothing was.
+    pub found: Option<String>,
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ImportError { module, name, expected, found } = self;
+        match found {
+            None => write!(f, "unknown import \"{module}\" \"{name}\": {expected}"),
+            Some(found) => write!(
+                f,
+                "incompatible import type for \"{module}\" \"{name}\": expected {expected}, found {found}"
+            ),
+        }
+    }
+}
+
+/// Why and where a guest stopped.
+#[derive(Clone, Debug)]
+pub struct Trap {
+    /// Why.
+    pub code: TrapCode,
+    /// Where.
+    pub backtrace: Backtrace,
+}
+
+/// A host function's error on its way out of wasm.
+#[derive(Debug)]
+pub struct HostFailure {
+    /// What the host function returned.
+    pub error: Box<dyn StdError + Send + Sync>,
+    /// The wasm frames that called it.
+    pub backtrace: Backtrace,
+}
+
+impl Error {
+    /// Which kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    /// An error of a host function; [`Error::downcast_ref`] finds it again.
+    pub fn host(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        ErrorKind::Host(HostFailure { error: error.into(), backtrace: Backtrace::default() }).into()
+    }
+
+    /// A trap raised by the host.
+    #[must_use]
+    pub fn trap(code: TrapCode) -> Self {
+        ErrorKind::Trap(Trap { code, backtrace: Backtrace::default() }).into()
+    }
+
+    /// The host used the API with values that do not fit.
+    pub fn usage(message: impl Into<String>) -> Self {
+        ErrorKind::Usage(message.into()).into()
+    }
+
+    /// The trap's code, if the guest trapped.
+    #[must_use]
+    pub fn trap_code(&self) -> Option<TrapCode> {
+        match self.kind() {
+            ErrorKind::Trap(trap) => Some(trap.code),
+            _ => None,
+        }
+    }
+
+    /// The wasm frames at the point of failure, innermost first; empty when no wasm was running.
+    #[must_use]
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        match self.kind() {
+            ErrorKind::Trap(trap) => Some(&trap.backtrace),
+            ErrorKind::Host(failure) => Some(&failure.backtrace),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn backtrace_mut(&mut self) -> Option<&mut Backtrace> {
+        match &mut *self.0 {
+            ErrorKind::Trap(trap) => Some(&mut trap.backtrace),
+            ErrorKind::Host(failure) => Some(&mut failure.backtrace),
+            _ => None,
+        }
+    }
+
+    /// The error of this type that a host function returned.
+    #[must_use]
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        match self.kind() {
+            ErrorKind::Host(failure) => failure.error.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Error(Box::new(kind))
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        ErrorKind::Load(error).into()
+    }
+}
+
+impl From<LinkError> for Error {
+    fn from(error: LinkError) -> Self {
+        ErrorKind::CodeMemory(error).into()
+    }
+}
+
+impl From<Box<dyn StdError + Send + Sync>> for Error {
+    fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
+        Error::host(error)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        match self.backtrace() {
+            Some(backtrace) if !backtrace.is_empty() => write!(f, "\n{backtrace}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            ErrorKind::Load(error) => error.fmt(f),
+            ErrorKind::Compile { func, error } => write!(f, "cannot compile {func}: {error}"),
+            ErrorKind::CodeMemory(error) => error.fmt(f),
+            ErrorKind::Imports(errors) => match errors.as_slice() {
+                [one] => one.fmt(f),
+                many => {
+                    write!(f, "{} imports cannot be satisfied:", many.len())?;
+                    many.iter().try_for_each(|error| write!(f, "\n  {error}"))
+                }
+            },
+            ErrorKind::Trap(trap) => write!(f, "wasm trap: {}", trap.code),
+            ErrorKind::Host(failure) => failure.error.fmt(f),
+            ErrorKind::Limit(what) => f.write_str(what),
+            ErrorKind::System { what, error } => write!(f, "cannot {what}: {error}"),
+            ErrorKind::Usage(message) => f.write_str(message),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self.kind() {
+            ErrorKind::Compile { error, .. } => Some(error),
+            ErrorKind::Host(failure) => failure.error.source(),
+            ErrorKind::System { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_one_pointer_wide() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        assert_eq!(size_of::<Result<(), Error>>(), size_of::<usize>());
+    }
+}

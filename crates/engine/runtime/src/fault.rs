@@ -1,0 +1,69 @@
+//! From a hardware fault to a trap or a poll.
+//!
+//! The handler does little: it finds out whether the faulting instruction is one of ours that may
+//! fault and what that means, and sends the thread on, to [`trap_landing`] or to the poll stub,
+//! both of which are ordinary code on the guest's stack. Everything else goes to whoever handled
+//! these signals before.
+//!
+//! # Safety
+//! Runs in signal handlers: reads thread-local cells without destructors and immutable tables,
+//! takes no lock and allocates nothing.
+
+#![allow(unsafe_code)]
+
+use crate::arch;
+use crate::backtrace::Backtrace;
+use crate::context::{Address, StoreContext};
+use crate::error::{Error, ErrorKind, Trap};
+use crate::invoke::current_store;
+use crate::store::Pending;
+use wasmoor_abi::TrapCode;
+use wasmoor_abi::trap::FaultKind;
+use wasmoor_codegen::registry;
+use wasmoor_sys::fault::FaultContext;
+
+/// Installs the handlers, once per process.
+pub(crate) fn install() -> std::io::Result<()> {
+    wasmoor_sys::fault::install(on_fault)
+}
+
+fn on_fault(fault: &mut FaultContext<'_>) -> bool {
+    let store = current_store();
+    if store.is_null() {
+        return false;
+    }
+    let pc = fault.pc();
+    let kind = registry::with_code_at(pc, |_, blob, offset| blob.fault_at(offset)).flatten();
+    match kind {
+        None => false,
+        Some(FaultKind::Poll) => {
+            // SAFETY: the current store is alive while its code runs.
+            if !unsafe { (*(*store).store).poll.contains(fault.address()) } {
+                return false;
+            }
+            fault.inject_call(arch::poll_stub as *const () as usize);
+            true
+        }
+        Some(FaultKind::Trap(code)) => {
+            let fp = fault.fp();
+            // As if just called: the stack is 8 short of a multiple of 16.
+            let sp = ((fault.sp() - 128) & !15) - 8;
+            let landing = trap_landing as *const () as usize;
+            fault.redirect(landing, sp, fp, [store as usize, pc, fp, usize::from(code as u8)]);
+            true
+        }
+    }
+}
+
+/// Records the trap with its backtrace and leaves wasm.
+extern "C" fn trap_landing(store: *mut StoreContext, pc: Address, fp: Address, code: usize) -> ! {
+    let code = TrapCode::from_number(code as u8).unwrap_or(TrapCode::Unreachable);
+    // SAFETY: the handler sends a thread here from wasm code of this store, whose frames are
+    // intact above the stack pointer; nothing in this frame needs dropping at the unwinding.
+    unsafe {
+        let backtrace = Backtrace::from_fault(store, pc, fp);
+        let error = Error::from(ErrorKind::Trap(Trap { code, backtrace }));
+        (*(*store).store).set_pending(Pending::Error(error));
+        arch::unwind_to_entry(store)
+    }
+}

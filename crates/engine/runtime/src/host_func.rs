@@ -1,0 +1,117 @@
+//! Host functions: Rust code that wasm calls.
+//!
+//! A definition belongs to no store and may be shared by many; a store makes a context from it,
+//! whose address wasm passes back to [`HostEntry`].
+//!
+//! # Safety
+//! The definition promises that its entry is sound for its type and data.
+
+#![allow(unsafe_code)]
+
+use crate::arch;
+use crate::backtrace::Backtrace;
+use crate::context::{HostContext, HostEntry, Registers, StoreContext};
+use crate::error::Error;
+use crate::store::{Pending, StoreInner};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicUsize;
+use wasmoor_abi::FuncType;
+use wasmoor_abi::call::CallShape;
+use wasmoor_abi::vmctx::HOST_FUNC_MAGIC_VALUE;
+
+/// A panic on its way through wasm.
+pub struct Panic(pub Box<dyn Any + Send>);
+
+impl std::fmt::Debug for Panic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Panic")
+    }
+}
+
+/// A host function, not yet in a store.
+pub struct HostFuncDefinition {
+    ty: FuncType,
+    stack_bytes: u32,
+    entry: HostEntry,
+    data: Box<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for HostFuncDefinition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostFuncDefinition").field("ty", &self.ty).finish_non_exhaustive()
+    }
+}
+
+impl HostFuncDefinition {
+    /// A host function of this type. `entry` receives `data`'s address in its context.
+    ///
+    /// # Safety
+    /// `entry` reads arguments and writes results as `CallShape` of `ty` says, treats `data` as
+    /// the type that is in the box, and follows the contract of [`HostEntry`]: [`host_call`] does
+    /// that for the usual case.
+    #[must_use]
+    pub unsafe fn new(ty: FuncType, entry: HostEntry, data: Box<dyn Any + Send + Sync>) -> Self {
+        let stack_bytes = CallShape::new(&arch::CONVENTION, &ty).stack_bytes;
+        HostFuncDefinition { ty, stack_bytes, entry, data }
+    }
+
+    /// The type.
+    #[must_use]
+    pub fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+
+    pub(crate) fn context(&self, store: *mut StoreContext) -> HostContext {
+        HostContext {
+            magic: HOST_FUNC_MAGIC_VALUE,
+            stack_bytes: self.stack_bytes,
+            store,
+            entry: self.entry,
+            data: (&raw const *self.data).cast(),
+            slot: AtomicUsize::new(arch::host_call as *const () as usize),
+        }
+    }
+}
+
+/// What a [`HostEntry`] does around the function proper: hands `f` the store, its data and the
+/// registers, and turns an error or a panic into a status.
+///
+/// # Safety
+/// Called by a [`HostEntry`] with its own arguments, `D` being the type in the definition's box.
+pub unsafe fn host_call<D: 'static>(
+    context: *mut HostContext,
+    registers: *mut Registers,
+    f: impl FnOnce(*mut StoreInner, &D, &mut Registers) -> Result<(), Error>,
+) -> u32 {
+    // SAFETY: the stub passes a live context and the registers it has spilled; data lives as long
+    // as the context.
+    let (store, data, registers) = unsafe {
+        let context = &*context;
+        ((*context.store).store, &*context.data.cast::<D>(), &mut *registers)
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| f(store, data, registers)));
+    let pending = match outcome {
+        Ok(Ok(())) => return 0,
+        // SAFETY: wasm called this host function, so its frames are on this thread's stack.
+        Ok(Err(error)) => Pending::Error(unsafe { with_backtrace(store, error) }),
+        Err(panic) => Pending::Panic(Panic(panic)),
+    };
+    // SAFETY: `f` is done, so nothing else refers to the store.
+    unsafe { (*store).set_pending(pending) };
+    1
+}
+
+/// Adds the backtrace from the last exit to an error that has none.
+///
+/// # Safety
+/// The store's wasm frames are on this thread's stack.
+pub(crate) unsafe fn with_backtrace(store: *mut StoreInner, mut error: Error) -> Error {
+    if let Some(backtrace) = error.backtrace_mut()
+        && backtrace.is_empty()
+    {
+        // SAFETY: the caller's promise.
+        *backtrace = unsafe { Backtrace::from_exit(&raw const (*store).context) };
+    }
+    error
+}

@@ -1,0 +1,212 @@
+//! An instance: its context block and what its indices stand for in the store.
+//!
+//! # Safety
+//! The context block is one allocation with the layout of `wasmoor_abi::vmctx`, owned by the
+//! instance and freed with it. Machine code reads and writes it, so it is only touched through
+//! raw pointers. Instances are boxed by their store and live as long as it.
+
+#![allow(unsafe_code)]
+
+use crate::compiled::CompiledModule;
+use crate::context::*;
+use crate::entities::*;
+use crate::store::StoreInner;
+use crate::value::FuncPtr;
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::UnsafeCell;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use wasmoor_abi::entity::{EntityRef, PrimaryMap};
+use wasmoor_abi::vmctx::{Place, VMCTX_INSTANCE, VMCTX_MAGIC_VALUE};
+use wasmoor_abi::*;
+use wasmoor_module::{EntityIndex, Module};
+
+/// An instance of a module.
+#[derive(Debug)]
+pub struct Instance {
+    id: InstanceId,
+    module: Arc<CompiledModule>,
+    vmctx: VmctxBlock,
+    pub(crate) memories: PrimaryMap<MemoryIndex, MemoryId>,
+    pub(crate) tables: PrimaryMap<TableIndex, TableId>,
+    pub(crate) globals: PrimaryMap<GlobalIndex, GlobalId>,
+    /// References to functions, filled when first asked for.
+    references: Box<[UnsafeCell<FuncRef>]>,
+    pub(crate) dropped_elems: Box<[bool]>,
+    pub(crate) dropped_data: Box<[bool]>,
+}
+
+impl Instance {
+    /// An instance whose header is filled in and whose sections are still zero.
+    pub(crate) fn new(
+        id: InstanceId,
+        module: Arc<CompiledModule>,
+        store: &mut StoreInner,
+    ) -> Box<Self> {
+        let description = module.module();
+        let vmctx = VmctxBlock::new(description.layout.size());
+        let functions = description.functions.len();
+        let (elems, data) = (description.elements.len(), description.data.len());
+        let mut instance = Box::new(Instance {
+            id,
+            vmctx,
+            memories: PrimaryMap::new(),
+            tables: PrimaryMap::new(),
+            globals: PrimaryMap::new(),
+            references: unset_references(functions),
+            dropped_elems: vec![false; elems].into(),
+            dropped_data: vec![false; data].into(),
+            module,
+        });
+        let header = VmctxHeader {
+            magic: VMCTX_MAGIC_VALUE,
+            padding: 0,
+            store: store.context_ptr(),
+            libcalls: (&raw const crate::arch::LIBCALLS).cast(),
+            poll_page: store.poll.page(),
+            type_ids: instance.module.type_ids().as_ptr().cast(),
+            instance: &raw mut *instance,
+            slots: instance.module.code().slots_start(),
+            reserved: 0,
+        };
+        // SAFETY: the block begins with a header and is aligned to 16.
+        unsafe { instance.vmctx.base.cast::<VmctxHeader>().write(header) };
+        instance
+    }
+
+    /// The instance with this vmctx.
+    ///
+    /// # Safety
+    /// `vmctx` is that of a living instance, which nobody changes while the result is used.
+    pub(crate) unsafe fn from_vmctx<'a>(vmctx: Address) -> &'a Instance {
+        // SAFETY: the header's field was set by `new` and never changes.
+        unsafe { &**((vmctx + VMCTX_INSTANCE as usize) as *const *const Instance) }
+    }
+
+    /// Which instance of its store this is.
+    #[must_use]
+    pub fn id(&self) -> InstanceId {
+        self.id
+    }
+
+    /// The compiled module.
+    #[must_use]
+    pub fn compiled(&self) -> &Arc<CompiledModule> {
+        &self.module
+    }
+
+    /// The module's description.
+    #[must_use]
+    pub fn module(&self) -> &Arc<Module> {
+        self.module.module()
+    }
+
+    pub(crate) fn vmctx(&self) -> Address {
+        self.vmctx.base.as_ptr() as Address
+    }
+
+    /// Address of a field of the context block.
+    pub(crate) fn field<T>(&self, offset: u32) -> *mut T {
+        debug_assert!(offset as usize + size_of::<T>() <= self.vmctx.layout.size());
+        // SAFETY: offsets come from the module's own layout, so they lie in the block.
+        unsafe { self.vmctx.base.as_ptr().add(offset as usize).cast() }
+    }
+
+    /// The function reference of one of the instance's functions.
+    pub fn func(&self, index: FuncIndex) -> FuncPtr {
+        let cell = self.references[index.index()].get();
+        // SAFETY: the cell is only written here, by the one thread that holds the store, and
+        // machine code only reads it once this has returned its address.
+        unsafe {
+            if (*cell).slot.is_null() {
+                cell.write(self.make_reference(index));
+            }
+            NonNull::new_unchecked(cell)
+        }
+    }
+
+    fn make_reference(&self, index: FuncIndex) -> FuncRef {
+        let module = self.module();
+        let type_id = self.module.type_ids()[module.functions[index].index()].0;
+        let func_index = index.as_u32();
+        match module.defined_func(index) {
+            Some(defined) => FuncRef {
+                slot: self.module.code().slot(defined),
+                vmctx: self.vmctx(),
+                type_id,
+                func_index,
+            },
+            None => {
+                let import = self.field::<ImportedFunc>(module.layout.imported_func(index));
+                // SAFETY: imports are filled in before any function can be asked for.
+                let import = unsafe { import.read() };
+                FuncRef { slot: import.slot, vmctx: import.vmctx, type_id, func_index }
+            }
+        }
+    }
+
+    /// What an index stands for in the store.
+    #[must_use]
+    pub fn external(&self, entity: EntityIndex) -> Option<External> {
+        Some(match entity {
+            EntityIndex::Func(index) => External::Func(self.func(index)),
+            EntityIndex::Table(index) => External::Table(self.tables[index]),
+            EntityIndex::Memory(index) => External::Memory(self.memories[index]),
+            EntityIndex::Global(index) => External::Global(self.globals[index]),
+            EntityIndex::Tag(_) => return None,
+        })
+    }
+
+    /// An export.
+    #[must_use]
+    pub fn export(&self, name: &str) -> Option<External> {
+        self.external(self.module().export(name)?)
+    }
+
+    /// Writes a pointer to an imported entity, or finds the place of a defined one.
+    pub(crate) fn place<T>(
+        &self,
+        place: Place,
+        imported: impl FnOnce() -> *mut T,
+    ) -> Option<*mut T> {
+        match place {
+            Place::Inline(offset) => Some(self.field(offset)),
+            Place::Behind(offset) => {
+                // SAFETY: the field is a pointer in the block.
+                unsafe { self.field::<*mut T>(offset).write(imported()) };
+                None
+            }
+        }
+    }
+}
+
+/// Zeroed references without touching their memory: large lists come untouched from the system.
+fn unset_references(count: usize) -> Box<[UnsafeCell<FuncRef>]> {
+    let references = Box::<[UnsafeCell<FuncRef>]>::new_zeroed_slice(count);
+    // SAFETY: all zeroes is a valid reference structure (a null slot marks it as unset).
+    unsafe { references.assume_init() }
+}
+
+#[derive(Debug)]
+struct VmctxBlock {
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+impl VmctxBlock {
+    fn new(bytes: u32) -> Self {
+        let layout = Layout::from_size_align(bytes as usize, 16)
+            .unwrap_or_else(|_| unreachable!("4 GiB fit the address space"));
+        // SAFETY: the layout is not empty: it has a header.
+        let base = unsafe { alloc_zeroed(layout) };
+        let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
+        VmctxBlock { base, layout }
+    }
+}
+
+impl Drop for VmctxBlock {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
+    }
+}

@@ -1,0 +1,311 @@
+//! Instantiation, as the specification orders it (`exec-instantiation`).
+//!
+//! # Safety
+//! Fills the context block of an instance that no code runs in yet.
+
+#![allow(unsafe_code)]
+
+use crate::compiled::CompiledModule;
+use crate::const_eval::eval;
+use crate::context::*;
+use crate::entities::*;
+use crate::error::{Error, ErrorKind, ImportError};
+use crate::instance::Instance;
+use crate::invoke::invoke;
+use crate::libcalls;
+use crate::store::StoreInner;
+use std::sync::Arc;
+use wasmoor_abi::entity::EntityRef;
+use wasmoor_abi::*;
+use wasmoor_module::{DataMode, ElementMode, EntityIndex, Import, Module};
+
+impl StoreInner {
+    /// Makes an instance: checks imports, allocates, copies segments, runs the start function.
+    ///
+    /// `imports` correspond to the module's imports one by one.
+    ///
+    /// # Errors
+    /// Imports of other types, limits, or a trap of a segment or the start function. What a
+    /// segment or the start function changed before a trap stays changed, as the specification
+    /// says.
+    ///
+    /// # Safety
+    /// `store` is bound, all imports belong to it, and no Rust reference to it is used across the
+    /// call.
+    pub unsafe fn instantiate(
+        store: *mut StoreInner,
+        module: &Arc<CompiledModule>,
+        imports: &[External],
+    ) -> Result<InstanceId, Error> {
+        let id = {
+            // SAFETY: the caller's promise; this reference ends before any code runs.
+            let store = unsafe { &mut *store };
+            let id = allocate(store, module, imports)?;
+            copy_segments(store, id)?;
+            id
+        };
+        if let Some(start) = module.module().start {
+            // SAFETY: the start function belongs to the store and takes and gives nothing.
+            unsafe {
+                let func = (&*store).instance(id).func(start);
+                invoke(store, func, &mut CallFrame::new())?;
+            }
+        }
+        Ok(id)
+    }
+}
+
+/// Everything before segments.
+fn allocate(
+    store: &mut StoreInner,
+    module: &Arc<CompiledModule>,
+    imports: &[External],
+) -> Result<InstanceId, Error> {
+    if !module.engine().same(store.engine()) {
+        return Err(Error::usage("the module was loaded by another engine than the store's"));
+    }
+    check_imports(store, module.module(), imports)?;
+    if store.instances.len() >= store.meter.limits.instances_max as usize {
+        let max = store.meter.limits.instances_max;
+        return Err(ErrorKind::Limit(format!("the store has {max} instances, its limit")).into());
+    }
+    let id = store.instances.next_key();
+    let mut instance = Instance::new(id, module.clone(), store);
+    add_imports(store, &mut instance, imports);
+    add_memories(store, &mut instance)?;
+    add_tables(store, &mut instance)?;
+    add_globals(store, &mut instance);
+    fill_tables(store, &instance);
+    store.instances.push(instance);
+    Ok(id)
+}
+
+fn add_imports(store: &StoreInner, instance: &mut Instance, imports: &[External]) {
+    let module = instance.module().clone();
+    let layout = &module.layout;
+    let mut funcs = 0;
+    for external in imports {
+        match *external {
+            External::Func(func) => {
+                let offset = layout.imported_func(FuncIndex::from_u32(funcs));
+                funcs += 1;
+                // SAFETY: the function belongs to the store; the field is the import's.
+                unsafe {
+                    let FuncRef { slot, vmctx, .. } = *func.as_ref();
+                    instance.field::<ImportedFunc>(offset).write(ImportedFunc { slot, vmctx });
+                }
+            }
+            External::Table(id) => {
+                let index = instance.tables.push(id);
+                instance.place(layout.table(index), || store.tables[id].definition());
+            }
+            External::Memory(id) => {
+                let index = instance.memories.push(id);
+                let place = layout.memory(index, &module.memories[index]);
+                instance.place(place, || store.memories[id].definition());
+            }
+            External::Global(id) => {
+                let index = instance.globals.push(id);
+                instance.place(layout.global(index), || store.globals[id].cell());
+            }
+        }
+    }
+}
+
+fn add_memories(store: &mut StoreInner, instance: &mut Instance) -> Result<(), Error> {
+    let module = instance.module().clone();
+    for (index, &ty) in module.memories.iter().skip(instance.memories.len()) {
+        let plan = store.memory_plan(&ty);
+        let mut memory = MemoryEntity::new(ty, &plan, &mut store.meter)?;
+        memory.place_owned();
+        let definition = memory.definition();
+        if let Some(inline) = instance.place(module.layout.memory(index, &ty), || definition) {
+            // SAFETY: the place is in the context block, which lives as long as the store.
+            unsafe { memory.place(inline) };
+        }
+        instance.memories.push(store.memories.push(memory));
+    }
+    Ok(())
+}
+
+fn add_tables(store: &mut StoreInner, instance: &mut Instance) -> Result<(), Error> {
+    let module = instance.module().clone();
+    for (index, &ty) in module.tables.iter().skip(instance.tables.len()) {
+        // Filled with their initial element later: it may refer to globals and functions.
+        let mut table = TableEntity::new(ty, 0, &mut store.meter)?;
+        match module.layout.table(index) {
+            // SAFETY: as for memories.
+            vmctx::Place::Inline(offset) => unsafe { table.place(instance.field(offset)) },
+            vmctx::Place::Behind(_) => debug_assert!(false, "defined tables are inline"),
+        }
+        instance.tables.push(store.tables.push(table));
+    }
+    Ok(())
+}
+
+fn add_globals(store: &mut StoreInner, instance: &mut Instance) {
+    let module = instance.module().clone();
+    for (index, &ty) in module.globals.iter().skip(instance.globals.len()) {
+        let defined = DefinedGlobalIndex::from_u32(index.as_u32() - module.counts.imported_globals);
+        let value = eval(store, instance, &module.global_inits[defined]);
+        let vmctx::Place::Inline(offset) = module.layout.global(index) else {
+            debug_assert!(false, "defined globals are inline");
+            continue;
+        };
+        let cell = instance.field::<GlobalCell>(offset);
+        // SAFETY: the cell is in the context block, which lives as long as the store.
+        let global = unsafe {
+            cell.write(GlobalCell(value));
+            GlobalEntity::in_vmctx(ty, cell)
+        };
+        instance.globals.push(store.globals.push(global));
+    }
+}
+
+/// Gives defined tables their initial element where it is not null.
+fn fill_tables(store: &mut StoreInner, instance: &Instance) {
+    let module = instance.module();
+    for (defined, init) in &module.table_inits {
+        let bits = eval(store, instance, init) as u64;
+        if bits != 0 {
+            let index = module.counts.imported_tables + defined.as_u32();
+            let table = &mut store.tables[instance.tables[TableIndex::from_u32(index)]];
+            let filled = table.fill(0, bits, table.len());
+            debug_assert!(filled);
+        }
+    }
+}
+
+/// Copies active element segments, then active data segments, in order.
+fn copy_segments(store: &mut StoreInner, id: InstanceId) -> Result<(), Error> {
+    let module = store.instances[id].module().clone();
+    for (index, segment) in &module.elements {
+        match &segment.mode {
+            ElementMode::Passive => {}
+            ElementMode::Declared => store.instances[id].dropped_elems[index.index()] = true,
+            ElementMode::Active { table, offset } => {
+                let dst = eval_index(store, id, offset, module.tables[*table].index64);
+                let len = segment.items.len() as u32;
+                libcalls::table_init_in(store, id, *table, index, dst, 0, len)
+                    .map_err(Error::trap)?;
+                store.instances[id].dropped_elems[index.index()] = true;
+            }
+        }
+    }
+    for (index, segment) in &module.data {
+        if let DataMode::Active { memory, offset } = &segment.mode {
+            let dst = eval_index(store, id, offset, module.memories[*memory].index64);
+            let len = module.data_bytes(index).len() as u32;
+            libcalls::memory_init_in(store, id, *memory, index, dst, 0, len)
+                .map_err(Error::trap)?;
+            store.instances[id].dropped_data[index.index()] = true;
+        }
+    }
+    Ok(())
+}
+
+fn eval_index(
+    store: &StoreInner,
+    id: InstanceId,
+    expr: &wasmoor_module::ConstExpr,
+    index64: bool,
+) -> u64 {
+    let bits = eval(store, &store.instances[id], expr) as u64;
+    if index64 { bits } else { u64::from(bits as u32) }
+}
+
+/// All imports that do not fit, with their types.
+fn check_imports(store: &StoreInner, module: &Module, given: &[External]) -> Result<(), Error> {
+    if given.len() != module.imports.len() {
+        return Err(Error::usage(format!(
+            "the module has {} imports, {} were given",
+            module.imports.len(),
+            given.len()
+        )));
+    }
+    let errors: Vec<ImportError> = module
+        .imports
+        .iter()
+        .zip(given)
+        .filter(|(import, external)| !fits(store, module, import.entity, **external))
+        .map(|(import, external)| ImportError {
+            module: import.module.clone(),
+            name: import.name.clone(),
+            expected: describe_entity(module, import.entity),
+            found: Some(describe_external(store, *external)),
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(ErrorKind::Imports(errors).into()) }
+}
+
+/// The error for imports that nobody provides.
+#[must_use]
+pub fn unknown_imports<'a>(
+    module: &Module,
+    missing: impl IntoIterator<Item = &'a Import>,
+) -> Error {
+    let errors = missing.into_iter().map(|import| ImportError {
+        module: import.module.clone(),
+        name: import.name.clone(),
+        expected: describe_entity(module, import.entity),
+        found: None,
+    });
+    ErrorKind::Imports(errors.collect()).into()
+}
+
+fn fits(store: &StoreInner, module: &Module, wanted: EntityIndex, given: External) -> bool {
+    match (wanted, given) {
+        (EntityIndex::Func(index), External::Func(func)) => {
+            store.engine().types().intern(module.func_type(index)) == store.func_type_id(func)
+        }
+        (EntityIndex::Table(index), External::Table(id)) => {
+            let (wanted, table) = (&module.tables[index], &store.tables[id]);
+            wanted.element == table.ty.element
+                && wanted.index64 == table.ty.index64
+                && limits_fit(wanted.minimum, wanted.maximum, table.len(), table.ty.maximum)
+        }
+        (EntityIndex::Memory(index), External::Memory(id)) => {
+            let (wanted, memory) = (&module.memories[index], &store.memories[id]);
+            wanted.index64 == memory.ty.index64
+                && wanted.shared == memory.ty.shared
+                && wanted.page_size_log2 == memory.ty.page_size_log2
+                && limits_fit(wanted.minimum, wanted.maximum, memory.pages(), memory.ty.maximum)
+        }
+        (EntityIndex::Global(index), External::Global(id)) => {
+            module.globals[index] == store.globals[id].ty
+        }
+        _ => false,
+    }
+}
+
+/// Import matching of limits (`match-limits`): the given size counts, not the given minimum.
+fn limits_fit(min: u64, max: Option<u64>, given: u64, given_max: Option<u64>) -> bool {
+    given >= min && max.is_none_or(|max| given_max.is_some_and(|given| given <= max))
+}
+
+/// An entity's type, for messages.
+#[must_use]
+pub fn describe_entity(module: &Module, entity: EntityIndex) -> String {
+    match entity {
+        EntityIndex::Func(index) => format!("function {}", module.func_type(index)),
+        EntityIndex::Table(index) => module.tables[index].to_string(),
+        EntityIndex::Memory(index) => module.memories[index].to_string(),
+        EntityIndex::Global(index) => module.globals[index].to_string(),
+        EntityIndex::Tag(index) => format!("tag {}", module.types[module.tags[index]]),
+    }
+}
+
+fn describe_external(store: &StoreInner, external: External) -> String {
+    match external {
+        External::Func(func) => format!("function {}", store.func_type(func)),
+        External::Table(id) => {
+            let table = store.table(id);
+            TableType { minimum: table.len(), ..table.ty }.to_string()
+        }
+        External::Memory(id) => {
+            let memory = store.memory(id);
+            MemoryType { minimum: memory.pages(), ..memory.ty }.to_string()
+        }
+        External::Global(id) => store.global(id).ty.to_string(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Entering wasm.
+//!
+//! # Safety
+//! The current store is a thread-local pointer, set while wasm of that store runs on the thread.
+
+#![allow(unsafe_code)]
+
+use crate::arch;
+use crate::context::{CallFrame, StoreContext};
+use crate::error::{Error, ErrorKind};
+use crate::store::{Pending, StoreInner};
+use crate::value::FuncPtr;
+use std::cell::{Cell, OnceCell};
+use std::ptr;
+use std::sync::atomic::Ordering;
+use wasmoor_abi::TrapCode;
+use wasmoor_abi::limits::HOST_STACK_RESERVE_BYTES;
+use wasmoor_sys::stack::{self, HostStack};
+
+/// Bytes of the stack on which the lazy stub compiles; committed by the system as it is used.
+const COMPILE_STACK_BYTES: usize = 16 << 20;
+
+thread_local! {
+    static CURRENT: Cell<*mut StoreContext> = const { Cell::new(ptr::null_mut()) };
+    /// Top of this thread's compile stack and lowest usable address of its own, once prepared.
+    static PREPARED: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+    static COMPILE_STACK: OnceCell<HostStack> = const { OnceCell::new() };
+}
+
+/// Context of the store whose wasm runs on this thread; null: none. Async-signal-safe.
+pub(crate) fn current_store() -> *mut StoreContext {
+    CURRENT.get()
+}
+
+/// Calls a function of the store with the registers and stack arguments in `frame`, which then
+/// holds the results.
+///
+/// # Errors
+/// A trap, an error of a host function, or too little stack.
+///
+/// # Panics
+/// With the payload of a host function that panicked.
+///
+/// # Safety
+/// `store` is bound; `func` is a function of it; `frame` agrees with the function's type, and
+/// references in it belong to the store. No Rust reference to the store is used across the call.
+#[inline]
+pub unsafe fn invoke(
+    store: *mut StoreInner,
+    func: FuncPtr,
+    frame: &mut CallFrame,
+) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let context = &raw mut (*store).context;
+        let outermost = (*context).entry_fp == 0;
+        if outermost {
+            prepare_entry(store)?;
+        }
+        let func = func.as_ref();
+        let code = (*func.slot).load(Ordering::Acquire);
+        let former = CURRENT.replace(context);
+        let status = arch::enter(frame, func.vmctx, code, context);
+        CURRENT.set(former);
+        if status == 0 { Ok(()) } else { Err(leave(store)) }
+    }
+}
+
+/// Sets the stack limit and the compile stack for this thread.
+///
+/// # Safety
+/// As for [`invoke`].
+#[inline]
+unsafe fn prepare_entry(store: *mut StoreInner) -> Result<(), Error> {
+    let (compile_stack_top, stack_low) = match PREPARED.get() {
+        Some(prepared) => prepared,
+        None => prepare_thread()?,
+    };
+    let here = &raw const stack_low as usize;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let wanted = here.saturating_sub((*store).engine().config().stack_bytes_max);
+        let limit = wanted.max(stack_low.saturating_add(HOST_STACK_RESERVE_BYTES));
+        if here <= limit {
+            return Err(Error::trap(TrapCode::StackOverflow));
+        }
+        (*store).context.stack_limit.store(limit, Ordering::Relaxed);
+        (*store).context.compile_stack_top = compile_stack_top;
+    }
+    Ok(())
+}
+
+#[cold]
+fn prepare_thread() -> Result<(usize, usize), Error> {
+    let system = |what| move |error| Error::from(ErrorKind::System { what, error });
+    wasmoor_sys::fault::prepare_thread().map_err(system("allocate a signal stack"))?;
+    let top = COMPILE_STACK.with(|cell| match cell.get() {
+        Some(stack) => Ok(stack.top()),
+        None => {
+            let stack = HostStack::new(COMPILE_STACK_BYTES)?;
+            Ok(cell.get_or_init(|| stack).top())
+        }
+    });
+    let top = top.map_err(system("allocate a stack for compiling"))?;
+    let prepared = (top, stack::current_thread_stack().start);
+    PREPARED.set(Some(prepared));
+    Ok(prepared)
+}
+
+/// Why wasm was left.
+///
+/// # Safety
+/// As for [`invoke`].
+#[cold]
+unsafe fn leave(store: *mut StoreInner) -> Error {
+    // SAFETY: the caller's promise.
+    match unsafe { (*store).pending.take() } {
+        Some(Pending::Error(error)) => error,
+        Some(Pending::Panic(panic)) => std::panic::resume_unwind(panic.0),
+        None => Error::usage("internal error: wasm was left without a reason"),
+    }
+}

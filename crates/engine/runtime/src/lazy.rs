@@ -1,0 +1,156 @@
+//! Compilation at the first call.
+//!
+//! A slot without code points to a *thunk*, which puts its number, the function's index, into a
+//! register and jumps to the lazy stub of `arch`. Thunks depend on the index alone, so one table
+//! of them serves all modules of the process; it grows in chunks and is never freed. The stub
+//! finds the module by the callee's vmctx, switches to a stack of the host's, and calls
+//! [`compile_from_stub`].
+//!
+//! Two threads that call the same function compile it once: the second waits for the first. The
+//! list of functions in work is global, short, and taken around `fork`; a child forgets what
+//! threads of its parent had in work.
+//!
+//! # Safety
+//! The stub passes the vmctx of a living instance of a store that runs on this thread.
+
+#![allow(unsafe_code)]
+
+use crate::arch::{self, THUNK_BYTES, write_thunk};
+use crate::compiled::CompiledModule;
+use crate::context::{Address, VmctxHeader};
+use crate::error::Error;
+use crate::host_func::{Panic, with_backtrace};
+use crate::instance::Instance;
+use crate::store::{Pending, StoreInner};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
+use wasmoor_abi::DefinedFuncIndex;
+use wasmoor_sys::code::CodeRegion;
+use wasmoor_sys::fork::Hooks;
+
+/// Thunks made at once.
+const CHUNK_THUNKS: usize = 4096;
+
+static THUNK_CHUNKS: Mutex<Vec<CodeRegion>> = Mutex::new(Vec::new());
+
+/// Gives the thunks' addresses for modules of up to `count` functions.
+pub(crate) fn thunks(count: usize) -> std::io::Result<impl Fn(DefinedFuncIndex) -> usize> {
+    register_fork_hooks();
+    let mut chunks = lock(&THUNK_CHUNKS);
+    while chunks.len() * CHUNK_THUNKS < count {
+        let first = chunks.len() * CHUNK_THUNKS;
+        chunks.push(make_chunk(first as u32)?);
+    }
+    let starts: Vec<usize> = chunks.iter().map(|chunk| chunk.code_range().start).collect();
+    Ok(move |func: DefinedFuncIndex| {
+        let index = func.as_u32() as usize;
+        starts[index / CHUNK_THUNKS] + index % CHUNK_THUNKS * THUNK_BYTES
+    })
+}
+
+fn make_chunk(first: u32) -> std::io::Result<CodeRegion> {
+    let bytes = CHUNK_THUNKS * THUNK_BYTES;
+    let region = CodeRegion::new(size_of::<usize>(), bytes)?;
+    // SAFETY: the region's data holds one word, page-aligned, that nobody else uses.
+    unsafe { region.data().cast::<usize>().write(arch::lazy_stub as *const () as usize) };
+    let span = region.allocate(bytes, THUNK_BYTES).map_err(std::io::Error::other)?;
+    let (start, word) = (region.address(&span), region.data().as_ptr() as usize);
+    let mut code = vec![0; bytes];
+    for (index, thunk) in (first..).zip(code.as_chunks_mut().0) {
+        let end = start + ((index - first) as usize + 1) * THUNK_BYTES;
+        // A region is smaller than 2 GiB, so the distance fits.
+        write_thunk(thunk, index, (word as i64 - end as i64) as i32);
+    }
+    region.write(span, &code).map_err(std::io::Error::other)?;
+    Ok(region)
+}
+
+/// Called by the lazy stub. Answers the code's address, or 0 after recording why wasm is left.
+pub(crate) unsafe extern "C" fn compile_from_stub(vmctx: Address, index: u32) -> usize {
+    // SAFETY: see the head of this file; the header's fields never change.
+    let (store, module) = unsafe {
+        let header = vmctx as *const VmctxHeader;
+        let store: *mut StoreInner = (*(*header).store).store;
+        (store, Instance::from_vmctx(vmctx).compiled().clone())
+    };
+    let func = DefinedFuncIndex::from_u32(index);
+    let outcome = catch_unwind(AssertUnwindSafe(|| compile_once(&module, func)));
+    let pending = match outcome {
+        Ok(Ok(address)) => return address,
+        // SAFETY: wasm called, so its frames are on this thread's stack.
+        Ok(Err(error)) => Pending::Error(unsafe { with_backtrace(store, error) }),
+        Err(panic) => Pending::Panic(Panic(panic)),
+    };
+    // The stub leaves without coming back here.
+    drop(module);
+    // SAFETY: nothing else refers to the store while the stub runs.
+    unsafe { (*store).set_pending(pending) };
+    0
+}
+
+/// A function that some thread compiles: identity of the module, and its index.
+type Work = (usize, DefinedFuncIndex);
+
+static IN_WORK: Mutex<Vec<Work>> = Mutex::new(Vec::new());
+static WORK_DONE: Condvar = Condvar::new();
+
+/// The function's code, made by this thread or another.
+fn compile_once(module: &Arc<CompiledModule>, func: DefinedFuncIndex) -> Result<usize, Error> {
+    let work = (Arc::as_ptr(module) as usize, func);
+    let mut in_work = lock(&IN_WORK);
+    loop {
+        let current = module.code().slot(func).load(std::sync::atomic::Ordering::Acquire);
+        if module.code().code_range().contains(&current) {
+            return Ok(current);
+        }
+        if !in_work.contains(&work) {
+            break;
+        }
+        in_work = WORK_DONE.wait(in_work).unwrap_or_else(PoisonError::into_inner);
+    }
+    in_work.push(work);
+    drop(in_work);
+    let _finish = Finish(work);
+    module.compile_and_publish(func)
+}
+
+/// Takes a function off the list, also when compiling panics.
+struct Finish(Work);
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        lock(&IN_WORK).retain(|work| *work != self.0);
+        WORK_DONE.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn register_fork_hooks() {
+    static ONCE: Once = Once::new();
+    static HOOKS: Hooks = Hooks { prepare: fork_prepare, parent: fork_parent, child: fork_child };
+    ONCE.call_once(|| wasmoor_sys::fork::register(&HOOKS));
+}
+
+type Held = (MutexGuard<'static, Vec<CodeRegion>>, MutexGuard<'static, Vec<Work>>);
+
+thread_local! {
+    static HELD: Cell<Option<Held>> = const { Cell::new(None) };
+}
+
+fn fork_prepare() {
+    HELD.set(Some((lock(&THUNK_CHUNKS), lock(&IN_WORK))));
+}
+
+fn fork_parent() {
+    HELD.take();
+}
+
+fn fork_child() {
+    if let Some((_thunks, mut in_work)) = HELD.take() {
+        in_work.clear();
+    }
+}

@@ -1,0 +1,159 @@
+//! Requests of the host to a running guest, served at polls.
+//!
+//! A requester sets a bit in the request word and makes the poll page unreadable; the guest's next
+//! poll faults and ends up in [`serve_from_stub`], which makes the page readable first and takes
+//! the bits second, so that no request is lost: one that comes in between faults once more.
+//!
+//! # Safety
+//! The stub calls in with the frame chain intact.
+
+#![allow(unsafe_code)]
+
+use crate::backtrace::Backtrace;
+use crate::context::{Address, StoreContext};
+use crate::error::{Error, ErrorKind, Trap};
+use crate::invoke::current_store;
+use crate::store::{Pending, StoreInner};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use wasmoor_abi::TrapCode;
+use wasmoor_sys::poll::PollRegion;
+
+/// The guest traps with `Interrupted`.
+const REQUEST_INTERRUPT: u32 = 1;
+/// The guest traps with `DeadlineExceeded`.
+const REQUEST_DEADLINE: u32 = 2;
+/// The store's poll hook is called.
+const REQUEST_CALL_BACK: u32 = 4;
+
+/// The request word and poll page of one store.
+#[derive(Debug)]
+pub(crate) struct PollState {
+    request: AtomicU32,
+    region: PollRegion,
+}
+
+impl PollState {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(PollState { request: AtomicU32::new(0), region: PollRegion::new()? })
+    }
+
+    pub(crate) fn request_word(&self) -> *const AtomicU32 {
+        &raw const self.request
+    }
+
+    pub(crate) fn page(&self) -> *const u8 {
+        self.region.base().as_ptr()
+    }
+
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        self.region.contains(address)
+    }
+
+    fn request(&self, bits: u32) {
+        self.request.fetch_or(bits, Ordering::SeqCst);
+        let armed = self.region.arm();
+        debug_assert!(armed.is_ok(), "protecting an own page cannot fail");
+    }
+
+    fn take(&self) -> u32 {
+        let disarmed = self.region.disarm();
+        debug_assert!(disarmed.is_ok(), "protecting an own page cannot fail");
+        self.request.swap(0, Ordering::SeqCst)
+    }
+
+    /// Withdraws a request that nobody has served.
+    fn withdraw(&self, bits: u32) {
+        self.request.fetch_and(!bits, Ordering::SeqCst);
+    }
+}
+
+/// Asks the guests of one store for attention, from any thread. Outlives the store harmlessly.
+#[derive(Clone, Debug)]
+pub struct InterruptHandle(Weak<PollState>);
+
+impl InterruptHandle {
+    pub(crate) fn new(poll: &Arc<PollState>) -> Self {
+        InterruptHandle(Arc::downgrade(poll))
+    }
+
+    /// The running guest, or the next one that runs, traps with `TrapCode::Interrupted` at its
+    /// next poll (function entries and loop heads). Host functions are not cut short.
+    pub fn interrupt(&self) {
+        self.send(REQUEST_INTERRUPT);
+    }
+
+    /// The guest's next poll calls the store's poll hook.
+    pub fn call_back(&self) {
+        self.send(REQUEST_CALL_BACK);
+    }
+
+    pub(crate) fn deadline(&self) {
+        self.send(REQUEST_DEADLINE);
+    }
+
+    pub(crate) fn withdraw_deadline(&self) {
+        if let Some(poll) = self.0.upgrade() {
+            poll.withdraw(REQUEST_DEADLINE);
+        }
+    }
+
+    fn send(&self, bits: u32) {
+        if let Some(poll) = self.0.upgrade() {
+            poll.request(bits);
+        }
+    }
+}
+
+/// Serves the requests of the store that runs on this thread. Answers null to go on, or the
+/// store's context after recording why the guest must be left.
+pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext {
+    let context = current_store();
+    // SAFETY: the stub runs on a thread that executes wasm of this store, and nothing else uses
+    // the store meanwhile.
+    let served = catch_unwind(AssertUnwindSafe(|| unsafe { serve((*context).store) }));
+    let pending = match served {
+        Ok(Ok(())) => return std::ptr::null_mut(),
+        Ok(Err(mut error)) => {
+            if let Some(backtrace) = error.backtrace_mut() {
+                // SAFETY: the stub's frame is a link of the chain, as if the poll had called it:
+                // the polling instruction's address is its return address.
+                *backtrace = unsafe {
+                    let fp = *(stub_fp as *const Address);
+                    let pc = *(stub_fp as *const Address).add(1);
+                    Backtrace::from_fault(context, pc, fp)
+                };
+            }
+            Pending::Error(error)
+        }
+        Err(panic) => Pending::Panic(crate::host_func::Panic(panic)),
+    };
+    // SAFETY: as above.
+    unsafe { (*(*context).store).set_pending(pending) };
+    context
+}
+
+/// # Safety
+/// `store` is alive and used by nobody else.
+unsafe fn serve(store: *mut StoreInner) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    let requests = unsafe { (*store).poll.take() };
+    let trap = |code| Error::from(ErrorKind::Trap(Trap { code, backtrace: Backtrace::default() }));
+    if requests & REQUEST_INTERRUPT != 0 {
+        return Err(trap(TrapCode::Interrupted));
+    }
+    if requests & REQUEST_DEADLINE != 0 {
+        return Err(trap(TrapCode::DeadlineExceeded));
+    }
+    if requests & REQUEST_CALL_BACK != 0 {
+        // SAFETY: the caller's promise. The hook is out of the store while it runs.
+        if let Some(mut hook) = unsafe { (*store).take_poll_hook() } {
+            let result = (hook.0)();
+            // SAFETY: as above.
+            unsafe { (*store).set_poll_hook(Some(hook)) };
+            result?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! A store: everything that instances linked together own.
+//!
+//! # Safety
+//! A store lives in a box and never moves; machine code and stubs hold its context's address.
+//! While wasm runs, the host reaches the store only through that address (host functions and
+//! libcalls), so no Rust reference to it is live across a call into wasm: callers pass `*mut`.
+
+#![allow(unsafe_code)]
+
+use crate::context::{FuncRef, HostContext, StoreContext};
+use crate::engine::Engine;
+use crate::entities::*;
+use crate::error::{Error, ErrorKind};
+use crate::host_func::{HostFuncDefinition, Panic};
+use crate::instance::Instance;
+use crate::limits::Meter;
+use crate::poll::{InterruptHandle, PollState};
+use crate::value::{ExternRefId, FuncPtr, Val};
+use std::any::Any;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use wasmoor_abi::entity::PrimaryMap;
+use wasmoor_abi::{CanonicalTypeId, FuncType, GlobalType, MemoryType, TableType};
+use wasmoor_memory::MemoryPlan;
+
+/// Distinguishes stores, so that handles are never used with another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoreId(u64);
+
+/// The untyped part of a store.
+#[derive(Debug)]
+pub struct StoreInner {
+    pub(crate) context: StoreContext,
+    id: StoreId,
+    engine: Engine,
+    pub(crate) instances: PrimaryMap<InstanceId, Box<Instance>>,
+    pub(crate) memories: PrimaryMap<MemoryId, MemoryEntity>,
+    pub(crate) tables: PrimaryMap<TableId, TableEntity>,
+    pub(crate) globals: PrimaryMap<GlobalId, GlobalEntity>,
+    host_funcs: Vec<Box<HostFunc>>,
+    extern_refs: Vec<Box<dyn Any + Send + Sync>>,
+    /// What the store's guests have taken.
+    pub meter: Meter,
+    pub(crate) poll: Arc<PollState>,
+    pub(crate) pending: Option<Pending>,
+    on_poll: Option<PollHook>,
+}
+
+/// Called when a guest reaches a poll after `InterruptHandle::call_back`.
+pub struct PollHook(pub Box<dyn FnMut() -> Result<(), Error> + Send>);
+
+impl std::fmt::Debug for PollHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PollHook")
+    }
+}
+
+/// Why wasm is being left.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    Error(Error),
+    Panic(Panic),
+}
+
+/// A host function in a store.
+#[derive(Debug)]
+struct HostFunc {
+    context: HostContext,
+    reference: FuncRef,
+    /// Keeps the data that the context points to.
+    _definition: Arc<HostFuncDefinition>,
+}
+
+// SAFETY: raw pointers in the store lead to memory that it owns; wasm runs only while a thread
+// holds the store exclusively; host functions and references are required to be `Send`.
+unsafe impl Send for StoreInner {}
+// SAFETY: `&StoreInner` gives no access to guest memory without going through `&mut`.
+unsafe impl Sync for StoreInner {}
+
+impl StoreInner {
+    /// An empty store. Its address must not change: see [`StoreInner::bind`].
+    ///
+    /// # Errors
+    /// When the system refuses memory for the poll page.
+    pub fn new(engine: &Engine) -> Result<Self, Error> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let poll = PollState::new()
+            .map_err(|error| ErrorKind::System { what: "reserve a poll page", error })?;
+        let poll = Arc::new(poll);
+        Ok(StoreInner {
+            context: StoreContext {
+                stack_limit: AtomicUsize::new(0),
+                fuel: 0,
+                caller_vmctx: 0,
+                exit_fp: 0,
+                entry_fp: 0,
+                request: poll.request_word(),
+                compile_stack_top: 0,
+                store: ptr::null_mut(),
+            },
+            id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            engine: engine.clone(),
+            instances: PrimaryMap::new(),
+            memories: PrimaryMap::new(),
+            tables: PrimaryMap::new(),
+            globals: PrimaryMap::new(),
+            host_funcs: Vec::new(),
+            extern_refs: Vec::new(),
+            meter: Meter::default(),
+            poll,
+            pending: None,
+            on_poll: None,
+        })
+    }
+
+    /// Tells the store its final address; called once it lies in its box.
+    pub fn bind(&mut self) {
+        self.context.store = self;
+    }
+
+    /// Address of the context, for vmctxs and stubs.
+    pub(crate) fn context_ptr(&mut self) -> *mut StoreContext {
+        debug_assert!(!self.context.store.is_null(), "bind comes first");
+        &raw mut self.context
+    }
+
+    /// Which store this is.
+    #[must_use]
+    pub fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// A handle by which other threads interrupt this store's guests.
+    #[must_use]
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        InterruptHandle::new(&self.poll)
+    }
+
+    /// Fuel left; meaningful when the engine's code counts fuel. Never negative.
+    #[must_use]
+    pub fn fuel(&self) -> u64 {
+        u64::try_from(self.context.fuel).unwrap_or(0)
+    }
+
+    /// Sets the fuel, at most `i64::MAX`.
+    pub fn set_fuel(&mut self, fuel: u64) {
+        self.context.fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
+    }
+
+    /// Sets what is called at a poll after `InterruptHandle::call_back`.
+    pub fn set_poll_hook(&mut self, hook: Option<PollHook>) {
+        self.on_poll = hook;
+    }
+
+    pub(crate) fn take_poll_hook(&mut self) -> Option<PollHook> {
+        self.on_poll.take()
+    }
+
+    /// Vmctx's instance that last called out; `None` before any call.
+    #[must_use]
+    pub fn caller_instance(&self) -> Option<InstanceId> {
+        let vmctx = self.context.caller_vmctx;
+        if vmctx == 0 {
+            return None;
+        }
+        // SAFETY: code stores only the vmctx of an instance of this store, and instances live as
+        // long as the store.
+        Some(unsafe { Instance::from_vmctx(vmctx) }.id())
+    }
+
+    /// The plan for memories under the engine's tunables.
+    #[must_use]
+    pub fn memory_plan(&self, ty: &MemoryType) -> MemoryPlan {
+        MemoryPlan::new(self.engine.config().tunables.memory_mode_for(ty.index64))
+    }
+
+    /// A memory made by the host.
+    ///
+    /// # Errors
+    /// When the meter or the system refuses it.
+    pub fn create_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
+        let plan = self.memory_plan(&ty);
+        let mut memory = MemoryEntity::new(ty, &plan, &mut self.meter)?;
+        memory.place_owned();
+        Ok(self.memories.push(memory))
+    }
+
+    /// A table made by the host, filled with a reference.
+    ///
+    /// # Errors
+    /// When the meter or the system refuses it.
+    pub fn create_table(&mut self, ty: TableType, init: Val) -> Result<TableId, Error> {
+        let mut table = TableEntity::new(ty, init.to_bits() as u64, &mut self.meter)?;
+        table.place_owned();
+        Ok(self.tables.push(table))
+    }
+
+    /// A global made by the host; the value's type has been checked.
+    pub fn create_global(&mut self, ty: GlobalType, value: Val) -> GlobalId {
+        self.globals.push(GlobalEntity::owned(ty, value))
+    }
+
+    /// Makes a host function of this store.
+    pub fn create_host_func(&mut self, definition: &Arc<HostFuncDefinition>) -> FuncPtr {
+        let store = self.context_ptr();
+        let mut func = Box::new(HostFunc {
+            context: definition.context(store),
+            reference: FuncRef {
+                slot: ptr::null(),
+                vmctx: 0,
+                type_id: self.engine.types().intern(definition.ty()).0,
+                func_index: 0,
+            },
+            _definition: definition.clone(),
+        });
+        func.reference.slot = &raw const func.context.slot;
+        func.reference.vmctx = &raw mut func.context as usize;
+        let reference = NonNull::from(&mut func.reference);
+        self.host_funcs.push(func);
+        reference
+    }
+
+    /// Type of a function of this store.
+    #[must_use]
+    pub fn func_type(&self, func: FuncPtr) -> FuncType {
+        // SAFETY: functions of a store live as long as it does.
+        let id = CanonicalTypeId(unsafe { func.as_ref() }.type_id);
+        self.engine.types().get(id).unwrap_or_else(|| FuncType::new([], []))
+    }
+
+    /// Canonical id of a function's type.
+    #[must_use]
+    pub fn func_type_id(&self, func: FuncPtr) -> CanonicalTypeId {
+        // SAFETY: as in `func_type`.
+        CanonicalTypeId(unsafe { func.as_ref() }.type_id)
+    }
+
+    /// Keeps an object of the host's for guests to refer to, as long as the store lives.
+    ///
+    /// # Errors
+    /// When the meter refuses it.
+    pub fn create_extern_ref(
+        &mut self,
+        object: Box<dyn Any + Send + Sync>,
+    ) -> Result<ExternRefId, Error> {
+        let bytes = size_of::<Box<dyn Any>>() + size_of_val(&*object);
+        if !self.meter.charge_host(bytes as u64) {
+            return Err(ErrorKind::Limit("too many host references are kept".into()).into());
+        }
+        self.extern_refs.push(object);
+        u32::try_from(self.extern_refs.len())
+            .ok()
+            .and_then(ExternRefId::new)
+            .ok_or_else(|| ErrorKind::Limit("too many host references are kept".into()).into())
+    }
+
+    /// The object that a host reference refers to.
+    #[must_use]
+    pub fn extern_ref(&self, id: ExternRefId) -> Option<&(dyn Any + Send + Sync)> {
+        self.extern_refs.get(id.get() as usize - 1).map(|object| &**object)
+    }
+
+    /// An instance.
+    #[must_use]
+    pub fn instance(&self, id: InstanceId) -> &Instance {
+        &self.instances[id]
+    }
+
+    /// A memory.
+    #[must_use]
+    pub fn memory(&self, id: MemoryId) -> &MemoryEntity {
+        &self.memories[id]
+    }
+
+    /// Grows a memory by pages; the pages before.
+    pub fn grow_memory(&mut self, id: MemoryId, delta: u64) -> Option<u64> {
+        self.memories[id].grow(delta, &mut self.meter)
+    }
+
+    /// A table.
+    #[must_use]
+    pub fn table(&self, id: TableId) -> &TableEntity {
+        &self.tables[id]
+    }
+
+    /// A table, to change.
+    pub fn table_mut(&mut self, id: TableId) -> &mut TableEntity {
+        &mut self.tables[id]
+    }
+
+    /// Grows a table; the elements before.
+    pub fn grow_table(&mut self, id: TableId, delta: u64, init: Val) -> Option<u64> {
+        self.tables[id].grow(delta, init.to_bits() as u64, &mut self.meter)
+    }
+
+    /// A global.
+    #[must_use]
+    pub fn global(&self, id: GlobalId) -> &GlobalEntity {
+        &self.globals[id]
+    }
+
+    /// A global, to change.
+    pub fn global_mut(&mut self, id: GlobalId) -> &mut GlobalEntity {
+        &mut self.globals[id]
+    }
+
+    /// Records why wasm is to be left; the stub or handler that asked unwinds next.
+    pub(crate) fn set_pending(&mut self, pending: Pending) {
+        self.pending = Some(pending);
+    }
+}

@@ -1,0 +1,425 @@
+//! Rust types of WebAssembly values, parameter lists and result lists.
+//!
+//! Where a value travels follows from the list's types alone (`wasmoor_abi::call`), so all of
+//! this is computed by the compiler: a typed call is a few stores, the entry stub, a few loads.
+//!
+//! # Safety
+//! [`Arguments`] and [`Returns`] walk registers and stack of one call in the order in which
+//! `CallShape` places the same types.
+
+#![allow(unsafe_code)]
+
+use crate::func::Func;
+use crate::val::ExternRef;
+use crate::{Result, ValType};
+use wasmoor_abi::call::{AREA_CELL_BYTES, Convention};
+use wasmoor_runtime::arch::CONVENTION;
+use wasmoor_runtime::context::{CallFrame, Registers};
+use wasmoor_runtime::store::StoreId;
+use wasmoor_runtime::{self as runtime};
+
+/// A 128-bit vector, little-endian.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct V128(pub u128);
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A Rust type that is the type of a WebAssembly value.
+pub trait WasmTy: sealed::Sealed + Copy {
+    /// The WebAssembly type.
+    const TYPE: ValType;
+    #[doc(hidden)]
+    fn to_bits(self, store: StoreId) -> Result<u128>;
+    #[doc(hidden)]
+    fn from_bits(bits: u128, store: StoreId) -> Self;
+}
+
+macro_rules! numbers {
+    ($($rust:ty, $ty:ident, |$value:ident| $to:expr, |$bits:ident| $from:expr;)*) => { $(
+        impl sealed::Sealed for $rust {}
+        impl WasmTy for $rust {
+            const TYPE: ValType = ValType::$ty;
+
+            #[inline]
+            fn to_bits(self, _store: StoreId) -> Result<u128> {
+                let $value = self;
+                Ok($to)
+            }
+
+            #[inline]
+            fn from_bits($bits: u128, _store: StoreId) -> Self {
+                $from
+            }
+        }
+    )* };
+}
+
+numbers! {
+    i32, I32, |value| u128::from(value.cast_unsigned()), |bits| (bits as u32).cast_signed();
+    u32, I32, |value| u128::from(value), |bits| bits as u32;
+    i64, I64, |value| u128::from(value.cast_unsigned()), |bits| (bits as u64).cast_signed();
+    u64, I64, |value| u128::from(value), |bits| bits as u64;
+    f32, F32, |value| u128::from(value.to_bits()), |bits| f32::from_bits(bits as u32);
+    f64, F64, |value| u128::from(value.to_bits()), |bits| f64::from_bits(bits as u64);
+    V128, V128, |value| value.0, |bits| V128(bits);
+}
+
+macro_rules! references {
+    ($($rust:ty, $ty:ident, $variant:ident, $val:ident;)*) => { $(
+        impl sealed::Sealed for Option<$rust> {}
+        impl WasmTy for Option<$rust> {
+            const TYPE: ValType = ValType::$ty;
+
+            fn to_bits(self, store: StoreId) -> Result<u128> {
+                Ok(crate::Val::$val(self).to_runtime(store)?.to_bits())
+            }
+
+            fn from_bits(bits: u128, store: StoreId) -> Self {
+                let value = runtime::Val::from_bits(bits, ValType::$ty);
+                match crate::Val::from_runtime(value, store) {
+                    crate::Val::$val(reference) => reference,
+                    _ => None,
+                }
+            }
+        }
+    )* };
+}
+
+references! {
+    Func, FUNCREF, Func, FuncRef;
+    ExternRef, EXTERNREF, Extern, ExternRef;
+}
+
+/// The next free places of one direction of a call.
+#[derive(Clone, Copy)]
+struct Places {
+    gpr: usize,
+    fpr: usize,
+    /// Bytes on the stack, or in the return area.
+    memory: usize,
+}
+
+/// Where the next value goes.
+enum NextPlace {
+    Gpr(usize),
+    Fpr(usize),
+    Memory(usize),
+}
+
+impl Places {
+    #[inline]
+    fn param(&mut self, convention: &Convention, ty: ValType) -> NextPlace {
+        if ty.is_float_or_vector() {
+            if self.fpr < convention.fpr_params as usize {
+                self.fpr += 1;
+                return NextPlace::Fpr(self.fpr - 1);
+            }
+        } else if self.gpr < convention.gpr_params as usize {
+            self.gpr += 1;
+            return NextPlace::Gpr(self.gpr - 1);
+        }
+        let size = (ty.bytes() as usize).max(8);
+        let at = self.memory.next_multiple_of(size);
+        self.memory = at + size;
+        NextPlace::Memory(at)
+    }
+
+    #[inline]
+    fn result(&mut self, convention: &Convention, ty: ValType) -> NextPlace {
+        if ty.is_float_or_vector() {
+            if self.fpr < convention.fpr_results as usize {
+                self.fpr += 1;
+                return NextPlace::Fpr(self.fpr - 1);
+            }
+        } else if self.gpr < convention.gpr_results as usize {
+            self.gpr += 1;
+            return NextPlace::Gpr(self.gpr - 1);
+        }
+        self.memory += AREA_CELL_BYTES as usize;
+        NextPlace::Memory(self.memory - AREA_CELL_BYTES as usize)
+    }
+}
+
+/// Whether results of these types need a return area.
+const fn needs_area(types: &[ValType]) -> bool {
+    let (mut gprs, mut fprs, mut at) = (0, 0, 0);
+    while at < types.len() {
+        if types[at].is_float_or_vector() {
+            fprs += 1;
+        } else {
+            gprs += 1;
+        }
+        at += 1;
+    }
+    gprs > CONVENTION.gpr_results as usize || fprs > CONVENTION.fpr_results as usize
+}
+
+/// Bytes of stack arguments and of the return area that any list here can need: 16 values.
+const SPILL_WORDS: usize = 32;
+
+/// A call from the host: registers, stack arguments and return area.
+#[doc(hidden)]
+pub struct HostCall {
+    frame: CallFrame,
+    stack: [u64; SPILL_WORDS],
+    area: [u128; SPILL_WORDS / 2],
+}
+
+impl HostCall {
+    #[inline]
+    fn new() -> Self {
+        HostCall { frame: CallFrame::new(), stack: [0; SPILL_WORDS], area: [0; SPILL_WORDS / 2] }
+    }
+}
+
+/// Reads the arguments of a host function, in order.
+#[doc(hidden)]
+pub(crate) struct Arguments<'a> {
+    registers: &'a Registers,
+    stack: *const u64,
+    places: Places,
+    store: StoreId,
+}
+
+impl<'a> Arguments<'a> {
+    /// # Safety
+    /// `registers` and `stack` are those of a call whose parameters are read next, in order.
+    #[inline]
+    pub(crate) unsafe fn new<R: WasmResults>(
+        registers: &'a Registers,
+        stack: *const u64,
+        store: StoreId,
+    ) -> Self {
+        let gpr = if needs_area(R::TYPES) { 2 } else { 1 };
+        Arguments { registers, stack, places: Places { gpr, fpr: 0, memory: 0 }, store }
+    }
+
+    #[inline]
+    fn next<T: WasmTy>(&mut self) -> T {
+        let bits = match self.places.param(&CONVENTION, T::TYPE) {
+            NextPlace::Gpr(at) => u128::from(self.registers.gpr[at]),
+            NextPlace::Fpr(at) => self.registers.fpr[at],
+            // SAFETY: the caller has put as many stack arguments as the type has.
+            NextPlace::Memory(at) => unsafe {
+                let at = self.stack.cast::<u8>().add(at);
+                if T::TYPE.bytes() == 16 {
+                    at.cast::<u128>().read_unaligned()
+                } else {
+                    u128::from(at.cast::<u64>().read())
+                }
+            },
+        };
+        T::from_bits(bits, self.store)
+    }
+}
+
+/// Writes the results of a host function, in order.
+#[doc(hidden)]
+pub struct Returns<'a> {
+    registers: &'a mut Registers,
+    area: *mut u128,
+    places: Places,
+    store: StoreId,
+}
+
+impl<'a> Returns<'a> {
+    /// # Safety
+    /// `registers` are those of a call whose results are written next, in order; a return area's
+    /// address is `area`.
+    #[inline]
+    pub(crate) unsafe fn new(registers: &'a mut Registers, area: u64, store: StoreId) -> Self {
+        let area = area as usize as *mut u128;
+        Returns { registers, area, places: Places { gpr: 0, fpr: 0, memory: 0 }, store }
+    }
+
+    #[inline]
+    fn next<T: WasmTy>(&mut self, value: T) -> Result<()> {
+        let bits = value.to_bits(self.store)?;
+        match self.places.result(&CONVENTION, T::TYPE) {
+            NextPlace::Gpr(at) => self.registers.gpr[at] = bits as u64,
+            NextPlace::Fpr(at) => self.registers.fpr[at] = bits,
+            // SAFETY: the caller's area has a cell for each result without a register.
+            NextPlace::Memory(at) => unsafe {
+                self.area.byte_add(at).write_unaligned(bits);
+            },
+        }
+        Ok(())
+    }
+}
+
+/// A list of parameters: a single value or a tuple of up to 16.
+pub trait WasmParams: sealed::Sealed {
+    /// The WebAssembly types.
+    const TYPES: &'static [ValType];
+    #[doc(hidden)]
+    fn store(self, store: StoreId, area: bool) -> Result<HostCall>;
+}
+
+/// A list of results: nothing, a single value, or a tuple of up to 16.
+pub trait WasmResults: sealed::Sealed + Sized {
+    /// The WebAssembly types.
+    const TYPES: &'static [ValType];
+    #[doc(hidden)]
+    const NEEDS_AREA: bool = needs_area(Self::TYPES);
+    #[doc(hidden)]
+    fn load(call: &HostCall, store: StoreId) -> Self;
+    #[doc(hidden)]
+    fn give(self, returns: &mut Returns<'_>) -> Result<()>;
+}
+
+impl HostCall {
+    /// The frame to enter wasm with; stack arguments and area are at their final places now.
+    #[inline]
+    pub(crate) fn frame<P: WasmParams, R: WasmResults>(&mut self) -> &mut CallFrame {
+        if R::NEEDS_AREA {
+            self.frame.gpr[1] = self.area.as_mut_ptr() as usize as u64;
+        }
+        let words = const { stack_words(P::TYPES, R::NEEDS_AREA) };
+        if words > 0 {
+            self.frame.stack = self.stack.as_ptr();
+            self.frame.stack_words = words;
+        }
+        &mut self.frame
+    }
+
+    #[inline]
+    fn put<T: WasmTy>(&mut self, places: &mut Places, value: T, store: StoreId) -> Result<()> {
+        let bits = value.to_bits(store)?;
+        match places.param(&CONVENTION, T::TYPE) {
+            NextPlace::Gpr(at) => self.frame.gpr[at] = bits as u64,
+            NextPlace::Fpr(at) => self.frame.fpr[at] = bits,
+            NextPlace::Memory(at) => {
+                self.stack[at / 8] = bits as u64;
+                if T::TYPE.bytes() == 16 {
+                    self.stack[at / 8 + 1] = (bits >> 64) as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take<T: WasmTy>(&self, places: &mut Places, store: StoreId) -> T {
+        let bits = match places.result(&CONVENTION, T::TYPE) {
+            NextPlace::Gpr(at) => u128::from(self.frame.gpr[at]),
+            NextPlace::Fpr(at) => self.frame.fpr[at],
+            NextPlace::Memory(at) => self.area[at / AREA_CELL_BYTES as usize],
+        };
+        T::from_bits(bits, store)
+    }
+}
+
+/// 8-byte words of stack arguments, a multiple of two.
+const fn stack_words(types: &[ValType], area: bool) -> usize {
+    let (mut gprs, mut fprs, mut bytes, mut at) = (if area { 2 } else { 1 }, 0, 0usize, 0);
+    while at < types.len() {
+        let float = types[at].is_float_or_vector();
+        if float && fprs < CONVENTION.fpr_params {
+            fprs += 1;
+        } else if !float && gprs < CONVENTION.gpr_params {
+            gprs += 1;
+        } else {
+            let size = if types[at].bytes() == 16 { 16 } else { 8 };
+            bytes = bytes.next_multiple_of(size) + size;
+        }
+        at += 1;
+    }
+    bytes.next_multiple_of(16) / 8
+}
+
+macro_rules! lists {
+    ($( ($($name:ident)*) )*) => { $(
+        impl<$($name: WasmTy),*> sealed::Sealed for ($($name,)*) {}
+
+        #[allow(non_snake_case, unused_variables, unused_mut, clippy::unused_unit)]
+        impl<$($name: WasmTy),*> WasmParams for ($($name,)*) {
+            const TYPES: &'static [ValType] = &[$($name::TYPE),*];
+
+            #[inline]
+            fn store(self, store: StoreId, area: bool) -> Result<HostCall> {
+                let ($($name,)*) = self;
+                let mut call = HostCall::new();
+                let mut places = Places { gpr: if area { 2 } else { 1 }, fpr: 0, memory: 0 };
+                $( call.put(&mut places, $name, store)?; )*
+                Ok(call)
+            }
+        }
+
+        #[allow(non_snake_case, unused_variables, unused_mut, clippy::unused_unit)]
+        impl<$($name: WasmTy),*> WasmResults for ($($name,)*) {
+            const TYPES: &'static [ValType] = &[$($name::TYPE),*];
+
+            #[inline]
+            fn load(call: &HostCall, store: StoreId) -> Self {
+                let mut places = Places { gpr: 0, fpr: 0, memory: 0 };
+                ($( call.take::<$name>(&mut places, store), )*)
+            }
+
+            #[inline]
+            fn give(self, returns: &mut Returns<'_>) -> Result<()> {
+                let ($($name,)*) = self;
+                $( returns.next($name)?; )*
+                Ok(())
+            }
+        }
+
+        impl<$($name: WasmTy),*> FromArguments for ($($name,)*) {
+            #[inline]
+            #[allow(unused_variables)]
+            fn from_arguments(arguments: &mut Arguments<'_>) -> Self {
+                ($( arguments.next::<$name>(), )*)
+            }
+        }
+    )* };
+}
+
+/// A tuple read from a host function's arguments.
+#[doc(hidden)]
+pub(crate) trait FromArguments {
+    fn from_arguments(arguments: &mut Arguments<'_>) -> Self;
+}
+
+lists! {
+    ()
+    (A1)
+    (A1 A2)
+    (A1 A2 A3)
+    (A1 A2 A3 A4)
+    (A1 A2 A3 A4 A5)
+    (A1 A2 A3 A4 A5 A6)
+    (A1 A2 A3 A4 A5 A6 A7)
+    (A1 A2 A3 A4 A5 A6 A7 A8)
+    (A1 A2 A3 A4 A5 A6 A7 A8 A9)
+    (A1 A2 A3 A4 A5 A6 A7 A8 A9 A10)
+    (A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11)
+    (A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12)
+    (A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13)
+    (A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14)
+    (A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15)
+    (A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15 A16)
+}
+
+impl<T: WasmTy> WasmParams for T {
+    const TYPES: &'static [ValType] = &[T::TYPE];
+
+    #[inline]
+    fn store(self, store: StoreId, area: bool) -> Result<HostCall> {
+        (self,).store(store, area)
+    }
+}
+
+impl<T: WasmTy> WasmResults for T {
+    const TYPES: &'static [ValType] = &[T::TYPE];
+
+    #[inline]
+    fn load(call: &HostCall, store: StoreId) -> Self {
+        <(T,)>::load(call, store).0
+    }
+
+    #[inline]
+    fn give(self, returns: &mut Returns<'_>) -> Result<()> {
+        returns.next(self)
+    }
+}

@@ -1,0 +1,204 @@
+//! Imports by name.
+
+use crate::entities::Extern;
+use crate::func::{Func, IntoFunc, untyped_definition};
+use crate::instance::Instance;
+use crate::module::Module;
+use crate::store::{AsContext, AsContextMut, Caller, check_store};
+use crate::{Engine, Error, FuncType, Result, Val};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wasmoor_runtime::HostFuncDefinition;
+
+/// Names definitions and satisfies modules' imports with them.
+///
+/// Host functions defined by [`Linker::func_wrap`] and [`Linker::func_new`] belong to no store:
+/// one linker serves any number of stores with data `T`.
+pub struct Linker<T> {
+    engine: Engine,
+    definitions: HashMap<String, HashMap<String, Definition>>,
+    shadowing: bool,
+    _data: std::marker::PhantomData<fn(T)>,
+}
+
+#[derive(Clone)]
+enum Definition {
+    Extern(Extern),
+    HostFunc(Arc<HostFuncDefinition>),
+}
+
+impl<T> std::fmt::Debug for Linker<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Linker").field("modules", &self.definitions.keys()).finish_non_exhaustive()
+    }
+}
+
+impl<T> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Linker {
+            engine: self.engine.clone(),
+            definitions: self.definitions.clone(),
+            shadowing: self.shadowing,
+            _data: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> Linker<T> {
+    /// A linker without definitions.
+    #[must_use]
+    pub fn new(engine: &Engine) -> Self {
+        Linker {
+            engine: engine.clone(),
+            definitions: HashMap::new(),
+            shadowing: false,
+            _data: std::marker::PhantomData,
+        }
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether a name may be defined again, which replaces it. Off by default.
+    pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
+        self.shadowing = allow;
+        self
+    }
+
+    /// Defines something of a store.
+    ///
+    /// # Errors
+    /// When the name is defined already.
+    ///
+    /// # Panics
+    /// When the item belongs to another store.
+    pub fn define(
+        &mut self,
+        store: impl AsContext<Data = T>,
+        module: &str,
+        name: &str,
+        item: impl Into<Extern>,
+    ) -> Result<&mut Self> {
+        let item = item.into();
+        check_store(item.to_runtime().0, store.as_context().inner());
+        self.insert(module, name, Definition::Extern(item))
+    }
+
+    /// Defines a host function from a closure over native types: see [`IntoFunc`].
+    ///
+    /// # Errors
+    /// When the name is defined already.
+    pub fn func_wrap<P, R>(
+        &mut self,
+        module: &str,
+        name: &str,
+        func: impl IntoFunc<T, P, R>,
+    ) -> Result<&mut Self> {
+        let definition = Definition::HostFunc(Arc::new(func.into_definition()));
+        self.insert(module, name, definition)
+    }
+
+    /// Defines a host function of a type known at run time.
+    ///
+    /// # Errors
+    /// When the name is defined already.
+    pub fn func_new(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<&mut Self> {
+        let definition = Definition::HostFunc(Arc::new(untyped_definition(ty, func)));
+        self.insert(module, name, definition)
+    }
+
+    /// Defines all exports of an instance under a module name.
+    ///
+    /// # Errors
+    /// When one of the names is defined already.
+    pub fn instance(
+        &mut self,
+        store: impl AsContext<Data = T>,
+        module: &str,
+        instance: Instance,
+    ) -> Result<&mut Self> {
+        for (name, item) in instance.exports(&store) {
+            self.insert(module, &name, Definition::Extern(item))?;
+        }
+        Ok(self)
+    }
+
+    /// Defines everything that `module` defines under the name `alias` too.
+    ///
+    /// # Errors
+    /// When one of the names is defined already.
+    pub fn alias_module(&mut self, module: &str, alias: &str) -> Result<&mut Self> {
+        for (name, definition) in self.definitions.get(module).cloned().unwrap_or_default() {
+            self.insert(alias, &name, definition)?;
+        }
+        Ok(self)
+    }
+
+    fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
+        let names = self.definitions.entry(module.to_owned()).or_default();
+        if !self.shadowing && names.contains_key(name) {
+            return Err(Error::usage(format!("\"{module}\" \"{name}\" is defined twice")));
+        }
+        names.insert(name.to_owned(), definition);
+        Ok(self)
+    }
+
+    /// What a name stands for in a store.
+    pub fn get(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &str,
+        name: &str,
+    ) -> Option<Extern> {
+        let definition = self.definitions.get(module)?.get(name)?;
+        Some(Self::realize(&mut store, definition))
+    }
+
+    fn realize(store: &mut impl AsContextMut<Data = T>, definition: &Definition) -> Extern {
+        match definition {
+            Definition::Extern(item) => *item,
+            Definition::HostFunc(func) => {
+                Extern::Func(Func::from_definition(store.as_context_mut().inner(), func))
+            }
+        }
+    }
+
+    /// Instantiates a module with the definitions that its imports name.
+    ///
+    /// # Errors
+    /// All imports that nobody defines, with their types; otherwise as [`Instance::new`].
+    ///
+    /// # Panics
+    /// When a definition belongs to another store.
+    pub fn instantiate(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<Instance> {
+        let description = module.description();
+        let find = |import: &wasmoor_module::Import| {
+            self.definitions.get(&import.module).and_then(|names| names.get(&import.name))
+        };
+        let missing: Vec<_> =
+            description.imports.iter().filter(|import| find(import).is_none()).collect();
+        if !missing.is_empty() {
+            return Err(wasmoor_runtime::unknown_imports(description, missing));
+        }
+        let imports: Vec<Extern> = description
+            .imports
+            .iter()
+            .filter_map(find)
+            .map(|definition| Self::realize(&mut store, definition))
+            .collect();
+        Instance::new(store, module, &imports)
+    }
+}

@@ -1,0 +1,63 @@
+//! Functions whose type is known to Rust.
+//!
+//! # Safety
+//! The type is checked when the `TypedFunc` is made; calls enter wasm through a raw pointer.
+
+#![allow(unsafe_code)]
+
+use crate::Result;
+use crate::func::Func;
+use crate::func_types::{WasmParams, WasmResults};
+use crate::store::{AsContextMut, check_store};
+use std::marker::PhantomData;
+use wasmoor_runtime as runtime;
+
+/// A function with its Rust type: calls need no checks and no allocation.
+pub struct TypedFunc<P, R> {
+    func: Func,
+    _type: PhantomData<fn(P) -> R>,
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for TypedFunc<P, R> {}
+
+impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.func.fmt(f)
+    }
+}
+
+impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    pub(crate) fn new_unchecked(func: Func) -> Self {
+        TypedFunc { func, _type: PhantomData }
+    }
+
+    /// The function without its Rust type.
+    #[must_use]
+    pub fn func(&self) -> Func {
+        self.func
+    }
+
+    /// Calls the function.
+    ///
+    /// # Errors
+    /// A trap, or an error of a host function.
+    ///
+    /// # Panics
+    /// With another store than the function's, and when a host function panics.
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        let mut store = store.as_context_mut();
+        let id = store.inner().id();
+        check_store(self.func.store, store.inner());
+        let mut call = params.store(id, R::NEEDS_AREA)?;
+        let inner = store.inner_ptr();
+        // SAFETY: the function belongs to the store and has this type, which was checked.
+        unsafe { runtime::invoke(inner, self.func.ptr, call.frame::<P, R>()) }?;
+        Ok(R::load(&call, id))
+    }
+}

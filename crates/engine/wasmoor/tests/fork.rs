@@ -1,0 +1,52 @@
+//! After `fork(2)` parent and child each compile, and neither sees the other's code.
+//!
+//! # Safety
+//! Forks the test process through the one fork there is; the child only computes and exits.
+
+#![allow(unsafe_code)]
+
+use wasmoor::*;
+
+#[test]
+fn parent_and_child_compile_on_their_own() -> Result<()> {
+    let engine = Engine::default();
+    let text = r#"(module
+        (func (export "before") (result i32) i32.const 1)
+        (func (export "child") (param i32) (result i32) local.get 0 i32.const 3 i32.mul)
+        (func (export "parent") (param i32) (result i32) local.get 0 i32.const 5 i32.add)
+        (func (export "both") (param i32) (result i32) local.get 0 i32.const 7 i32.sub))"#;
+    let module = Module::new(&engine, text)?;
+    let mut store = Store::new(&engine, ())?;
+    let instance = Instance::new(&mut store, &module, &[])?;
+    let mut call = |name: &str, arg: Option<i32>| -> Result<i32> {
+        match arg {
+            None => instance.get_typed_func::<(), i32>(&store, name)?.call(&mut store, ()),
+            Some(arg) => instance.get_typed_func::<i32, i32>(&store, name)?.call(&mut store, arg),
+        }
+    };
+    assert_eq!(call("before", None)?, 1);
+    let pid = match wasmoor_sys::fork::fork().expect("fork") {
+        wasmoor_sys::fork::Fork::Child => {
+            // The first code that each process makes after the fork lies at the same address.
+            let right = call("child", Some(14)).is_ok_and(|x| x == 42)
+                && call("both", Some(50)).is_ok_and(|x| x == 43)
+                && call("before", None).is_ok_and(|x| x == 1)
+                && module.compile_stats().functions == 3;
+            // SAFETY: leaves without running the parent's destructors and test harness.
+            unsafe { libc::_exit(if right { 0 } else { 1 }) }
+        }
+        wasmoor_sys::fork::Fork::Parent(pid) => pid,
+    };
+    let mine = (call("parent", Some(37))?, call("both", Some(50))?, call("before", None)?);
+    let mut status = 0;
+    // SAFETY: waits for the child that was made above.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert!(waited > 0);
+    assert_eq!(mine, (42, 43, 1));
+    assert_eq!(status, 0, "the child's calls went wrong");
+    assert_eq!(module.compile_stats().functions, 3);
+    // Now the parent compiles what the child had compiled for itself.
+    let child = instance.get_typed_func::<i32, i32>(&store, "child")?;
+    assert_eq!(child.call(&mut store, 14)?, 42);
+    Ok(())
+}
