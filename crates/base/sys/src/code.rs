@@ -11,8 +11,9 @@
 //!
 //! * [`WriteMode::DualMapped`]: the code range shows a memory file for reading and execution;
 //!   writes go through a second, writable view of the file elsewhere. The file has its full length
-//!   from the start: its pages come at their first touch, so that making a region takes 10 to 20
-//!   microseconds whether it is to hold 1 MiB or 1 GiB, and growing it in steps would gain nothing.
+//!   from the start: its pages come at their first touch, so that making a region takes the same
+//!   30 to 50 microseconds for 1 MiB and for 1.9 GiB, and growing it in steps would gain nothing.
+//!   Writing 512 bytes takes 0.8 microseconds, new pages included; in place it takes 15.
 //! * [`WriteMode::ProtectOnce`]: fresh private pages are filled, then protected once. Every piece
 //!   takes whole pages.
 //!

@@ -9,6 +9,7 @@
 //!        reserve(len) -> address                  private, inaccessible, not accounted for
 //!        protect(address, len, Access)            async-signal-safe
 //!        decommit(address, len)                   contents become zero, memory is given back
+//!        move_pages(address, len, new_len)       to a larger range without copying, or an error
 //!        unmap(address, len)
 //! code   SharedMemory: new(len), map_writable(), map_executable_at(address)
 //!        replace_by_inaccessible(address, len)    private pages in the place of any others

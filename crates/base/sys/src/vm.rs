@@ -14,6 +14,7 @@
 
 use crate::port;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -107,6 +108,43 @@ impl Reservation {
         unsafe { port::vm::decommit(start, len) }
     }
 
+    /// Becomes `len` bytes long, at another place if need be, without copying: the first `kept`
+    /// bytes, read-write before, keep their contents; those up to `accessible` are read-write
+    /// and zero; the rest is inaccessible. All three are page-aligned and in this order; where
+    /// the system cannot make the rest inaccessible, the reservation is only `accessible` long.
+    ///
+    /// # Errors
+    /// The numbers are wrong, or the system cannot move such pages: it may have come to treat
+    /// them as several pieces, or have no such range of address space left. Nothing has changed.
+    pub fn enlarge(&mut self, kept: usize, accessible: usize, len: usize) -> io::Result<()> {
+        if (accessible | len) & (page_bytes() - 1) != 0 || accessible > len || kept > accessible {
+            return Err(invalid("the new lengths of a reservation are out of order"));
+        }
+        let Some((start, kept)) = self.pages(0..kept)? else {
+            let new = Reservation::new(len)?;
+            new.protect(0..accessible, Access::ReadWrite)?;
+            *self = new;
+            return Ok(());
+        };
+        // SAFETY: the pages are ours, and `&mut self` keeps users of the old place out.
+        let base = unsafe { port::vm::move_pages(start, kept, len) }?;
+        let new = Reservation { base, len };
+        let old = ManuallyDrop::new(std::mem::replace(self, new));
+        if kept < old.len {
+            // SAFETY: what did not move is still ours; what did is not mapped here any more, so
+            // the whole old range must not be unmapped (`old` is not dropped).
+            let unmapped = unsafe { port::vm::unmap(old.base.add(kept), old.len - kept) };
+            debug_assert!(unmapped.is_ok(), "unmapping an own range cannot fail: {unmapped:?}");
+        }
+        if self.protect(accessible..len, Access::None).is_err() {
+            // SAFETY: the range is ours, and no longer part of this reservation afterwards.
+            let cut = unsafe { port::vm::unmap(base.add(accessible), len - accessible) };
+            debug_assert!(cut.is_ok(), "unmapping the end of a mapping cannot fail: {cut:?}");
+            self.len = accessible;
+        }
+        Ok(())
+    }
+
     /// Start and length of a range of whole pages; `None` when it is empty.
     fn pages(&self, range: Range<usize>) -> io::Result<Option<(NonNull<u8>, usize)>> {
         let mask = page_bytes() - 1;
@@ -180,6 +218,51 @@ mod tests {
         reservation.protect(page..page, Access::Read).unwrap();
         for len in [0, usize::MAX, usize::MAX - page, 1 << 62] {
             assert!(Reservation::new(len).is_err(), "{len}");
+        }
+    }
+
+    #[test]
+    fn enlarging_keeps_contents_and_leaves_the_rest_inaccessible() {
+        let page = page_bytes();
+        for (kept, accessible, len) in [(0, 2, 9), (1, 1, 5), (3, 4, 4), (4, 6, 600), (4, 4, 4)] {
+            let mut reservation = Reservation::new(4 * page).unwrap();
+            // In two steps, as memories grow.
+            for at in 0..kept {
+                reservation.protect(at * page..(at + 1) * page, Access::ReadWrite).unwrap();
+                write(&reservation, at * page + at, 7);
+            }
+            reservation.enlarge(kept * page, accessible * page, len * page).unwrap();
+            assert_eq!(reservation.len(), len * page);
+            for at in 0..accessible {
+                assert_eq!(read(&reservation, at * page + at), if at < kept { 7 } else { 0 });
+                write(&reservation, (at + 1) * page - 1, 1);
+            }
+            reservation.protect(accessible * page..len * page, Access::Read).unwrap();
+            if len > accessible {
+                assert_eq!(read(&reservation, len * page - 1), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn enlarging_by_wrong_numbers_changes_nothing() {
+        let page = page_bytes();
+        let mut reservation = Reservation::new(2 * page).unwrap();
+        reservation.protect(0..2 * page, Access::ReadWrite).unwrap();
+        write(&reservation, page, 7);
+        let base = reservation.base();
+        for (kept, accessible, len) in [
+            (3 * page, 3 * page, 4 * page),
+            (2 * page, page, 4 * page),
+            (page, 3 * page, 2 * page),
+            (1, page, page),
+            (page, page + 1, 3 * page),
+            (0, 0, 0),
+            (page, page, 1 << 62),
+        ] {
+            assert!(reservation.enlarge(kept, accessible, len).is_err(), "{kept} {accessible}");
+            assert_eq!((reservation.base(), reservation.len()), (base, 2 * page));
+            assert_eq!(read(&reservation, page), 7);
         }
     }
 }

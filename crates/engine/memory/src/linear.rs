@@ -170,14 +170,23 @@ impl LinearMemory {
         self.move_to_larger(bytes)
     }
 
-    /// Doubles the reservation, so that growing step by step copies each byte twice at most.
+    /// Doubles the reservation if there is address space for it, so that growing step by step
+    /// moves the memory rarely.
     fn move_to_larger(&mut self, bytes: usize) -> io::Result<()> {
         debug_assert!(self.mode == MemoryMode::Checked && !self.shared, "reserved in full");
         let doubled = self.reservation.len().saturating_mul(2).min(self.size.bytes_max());
-        let new = reserve_committed(Wanted { best: doubled.max(bytes), least: bytes }, bytes)?;
+        let wanted = Wanted { best: doubled.max(bytes), least: bytes };
+        let (kept, accessible) = (whole_pages(self.bytes)?, whole_pages(bytes)?);
+        for len in [wanted.best, wanted.least] {
+            if self.reservation.enlarge(kept, accessible, whole_pages(len)?).is_ok() {
+                return Ok(());
+            }
+        }
+        // The system may see several pieces here, as it does in the child of a fork.
+        let new = reserve_committed(wanted, bytes)?;
         // SAFETY: the old bytes are readable, the new ones writable and at least as many, both up
         // to whole pages; two reservations do not overlap; `&mut self` keeps others out.
-        unsafe { copy_pages(self.reservation.base(), new.base(), whole_pages(self.bytes)?) };
+        unsafe { copy_pages(self.reservation.base(), new.base(), kept) };
         self.reservation = new;
         Ok(())
     }

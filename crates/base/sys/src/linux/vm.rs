@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::vm::Access;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::io;
 use std::ptr::{self, NonNull};
 
@@ -47,6 +47,22 @@ pub(crate) unsafe fn protect(start: NonNull<u8>, len: usize, access: Access) -> 
 pub(crate) unsafe fn decommit(start: NonNull<u8>, len: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     Ok(unsafe { rustix::mm::madvise(start.as_ptr().cast(), len, Advice::LinuxDontNeed) }?)
+}
+
+/// Moves pages with their rights into a new range of `new_len` bytes, the rest of which gets the
+/// same rights. The old place is unmapped; on errors nothing has changed. Fails where the pages
+/// are not one mapping for the kernel.
+///
+/// # Safety
+/// The range is the caller's, private, and nobody uses the old place afterwards. `len` is not 0.
+pub(crate) unsafe fn move_pages(
+    start: NonNull<u8>,
+    len: usize,
+    new_len: usize,
+) -> io::Result<NonNull<u8>> {
+    let start = start.as_ptr().cast();
+    // SAFETY: the caller's promise.
+    non_null(unsafe { rustix::mm::mremap(start, len, new_len, MremapFlags::MAYMOVE)? })
 }
 
 /// # Safety

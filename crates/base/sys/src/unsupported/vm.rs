@@ -35,3 +35,13 @@ pub(crate) unsafe fn decommit(_start: NonNull<u8>, _len: usize) -> io::Result<()
 pub(crate) unsafe fn unmap(_start: NonNull<u8>, _len: usize) -> io::Result<()> {
     unsupported()
 }
+
+/// # Safety
+/// None is needed.
+pub(crate) unsafe fn move_pages(
+    _start: NonNull<u8>,
+    _len: usize,
+    _new_len: usize,
+) -> io::Result<NonNull<u8>> {
+    unsupported()
+}
