@@ -2,9 +2,11 @@
 
 use crate::error::{Result, internal};
 use cranelift_codegen::binemit::Reloc;
-use cranelift_codegen::ir::{ExternalName, SourceLoc, TrapCode as BackendTrap};
 use cranelift_codegen::ir::function::FunctionParameters;
-use cranelift_codegen::{CompiledCode, FinalizedMachReloc, FinalizedRelocTarget, MachSrcLoc, Final};
+use cranelift_codegen::ir::{ExternalName, SourceLoc, TrapCode as BackendTrap};
+use cranelift_codegen::{
+    CompiledCode, Final, FinalizedMachReloc, FinalizedRelocTarget, MachSrcLoc,
+};
 use wasmoor_abi::tables::{AddressEntry, TrapEntry};
 use wasmoor_abi::trap::FaultKind;
 use wasmoor_abi::{DefinedFuncIndex, TrapCode};

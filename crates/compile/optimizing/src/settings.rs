@@ -115,11 +115,9 @@ fn isa_builder(target: &Target) -> Result<isa::Builder, SetupError> {
             reason: reason.into(),
         }),
         Target::Named { triple, features } => {
-            let refused =
-                |reason: String| SetupError::Target { target: triple.clone(), reason };
+            let refused = |reason: String| SetupError::Target { target: triple.clone(), reason };
             let parsed = Triple::from_str(triple).map_err(|error| refused(error.to_string()))?;
-            let mut builder =
-                isa::lookup(parsed).map_err(|error| refused(error.to_string()))?;
+            let mut builder = isa::lookup(parsed).map_err(|error| refused(error.to_string()))?;
             if triple.starts_with("x86_64") {
                 for (feature, _) in X86_64_FEATURES {
                     enable(&mut builder, feature)?;

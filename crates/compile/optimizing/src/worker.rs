@@ -6,7 +6,7 @@ use crate::translate::{self, Buffers, Target};
 use crate::{Shared, output};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::UserFuncName;
+use cranelift_codegen::ir::{Block, UserFuncName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,20 +36,20 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let body_bytes = job.module.body_bytes(job.func).len();
         if body_bytes <= shared.budget.optimized_body_bytes_max {
-            let poll_sites = self.translate(job, &*shared.isa)?;
+            let polls = self.translate(job, &*shared.isa)?;
             if self.context.func.dfg.num_insts() <= shared.budget.optimized_insts_max {
-                match self.emit(&*shared.isa, poll_sites) {
+                match self.emit(&*shared.isa, &polls) {
                     Err(CompileError::TooLarge { .. }) => {}
                     done => return done,
                 }
             }
         }
-        let poll_sites = self.translate(job, &*shared.isa_unoptimized)?;
-        self.emit(&*shared.isa_unoptimized, poll_sites).map_err(|error| name_function(error, job))
+        let polls = self.translate(job, &*shared.isa_unoptimized)?;
+        self.emit(&*shared.isa_unoptimized, &polls).map_err(|error| name_function(error, job))
     }
 
-    /// Builds the function's CLIF in the context; gives back the number of poll sites.
-    fn translate(&mut self, job: &CompileJob<'_>, isa: &dyn TargetIsa) -> Result<u32> {
+    /// Builds the function's CLIF in the context; gives back the block of each poll site.
+    fn translate(&mut self, job: &CompileJob<'_>, isa: &dyn TargetIsa) -> Result<Vec<Block>> {
         let convention = convention(isa);
         let func_index = job.module.func_index(job.func);
         let ty = job.module.func_type(func_index);
@@ -65,17 +65,20 @@ impl Worker {
             // The builder's context still holds the function that was given up.
             self.builder = FunctionBuilderContext::new();
         }
-        done.map(|translated| translated.poll_sites)
+        done.map(|translated| translated.poll_blocks)
     }
 
     /// Runs the backend on the context's function.
-    fn emit(&mut self, isa: &dyn TargetIsa, poll_sites: u32) -> Result<CompiledFunction> {
+    fn emit(&mut self, isa: &dyn TargetIsa, polls: &[Block]) -> Result<CompiledFunction> {
         let mut control = ControlPlane::default();
         if let Err(error) = self.context.compile(isa, &mut control) {
             return Err(from_backend(&error.inner));
         }
         let code = self.context.compiled_code().ok_or_else(|| internal("no code".into()))?;
-        let function = output::convert(code, &self.context.func.params, poll_sites)?;
+        let func = &self.context.func;
+        // Blocks that turned out to be unreachable are gone, rightly with their polls.
+        let kept = polls.iter().filter(|&&block| func.layout.is_block_inserted(block)).count();
+        let function = output::convert(code, &func.params, kept as u32)?;
         check_polls(&function)?;
         Ok(function)
     }

@@ -169,8 +169,9 @@ impl Translator<'_> {
     /// `f64x2` to `i32x4` with zeros in the upper half.
     fn truncate_to_low_half(&mut self, signed: bool) -> Result {
         let vector = self.pop_vector(F64X2)?;
-        let zero = self.vector_constant([0; 16]);
-        let zero = self.cast(zero, I64X2);
+        // The backend narrows this vector only together with the conversion and a literal zero.
+        let zero = self.builder.func.dfg.constants.insert(ConstantData::from([0; 16].as_slice()));
+        let zero = self.builder.ins().vconst(I64X2, zero);
         let vector = if signed {
             let wide = self.builder.ins().fcvt_to_sint_sat(I64X2, vector);
             self.builder.ins().snarrow(wide, zero)

@@ -154,9 +154,7 @@ impl Translator<'_> {
     fn memory_definition(&mut self, memory: MemoryIndex, ty: &MemoryType) -> Definition {
         match self.module.layout.memory(memory, ty) {
             Place::Inline(offset) => Definition { pointer: self.vmctx(), offset },
-            Place::Behind(offset) => {
-                Definition { pointer: self.vmctx_constant(offset), offset: 0 }
-            }
+            Place::Behind(offset) => Definition { pointer: self.vmctx_constant(offset), offset: 0 },
         }
     }
 

@@ -62,8 +62,8 @@ pub(crate) struct Target<'a> {
 
 /// What translation leaves besides the CLIF.
 pub(crate) struct Translated {
-    /// Poll sites emitted.
-    pub(crate) poll_sites: u32,
+    /// The block of each poll site. The optimizer may drop blocks, but no poll alone.
+    pub(crate) poll_blocks: Vec<ir::Block>,
 }
 
 /// State of the walk over one function.
@@ -87,7 +87,7 @@ pub(crate) struct Translator<'a> {
     calls: CallCache,
     results: ResultShape,
     ty: &'a FuncType,
-    poll_sites: u32,
+    poll_blocks: Vec<ir::Block>,
     has_call: bool,
     segment: Segment,
 }
@@ -122,15 +122,15 @@ pub(crate) fn translate<'a>(
         calls: CallCache::default(),
         results,
         ty: module.func_type(module.func_index(job.func)),
-        poll_sites: 0,
+        poll_blocks: Vec::new(),
         has_call: false,
         segment: Segment::default(),
     };
     translator.stack.clear();
     translator.locals.clear();
     translator.run()?;
-    let translated = Translated { poll_sites: translator.poll_sites };
-    let Translator { builder, stack, locals, args, values, .. } = translator;
+    let Translator { builder, stack, locals, args, values, poll_blocks, .. } = translator;
+    let translated = Translated { poll_blocks };
     *buffers = Buffers { stack, locals, args, values };
     builder.finalize(target.isa.frontend_config());
     Ok(translated)

@@ -7,7 +7,9 @@
 
 use super::Translator;
 use super::environment::Region;
-use cranelift_codegen::ir::{InstBuilder as _, MemFlagsData, TrapCode as BackendTrap, types};
+use cranelift_codegen::ir::{
+    Block, InstBuilder as _, MemFlagsData, TrapCode as BackendTrap, types,
+};
 use wasmoor_abi::limits::POLL_SITES_MAX;
 use wasmoor_abi::trap::FaultKind;
 use wasmoor_abi::vmctx::VMCTX_POLL_PAGE;
@@ -20,7 +22,7 @@ impl Translator<'_> {
         }
         let page = self.vmctx_constant(VMCTX_POLL_PAGE);
         let flags = self.poll_flags();
-        let offset = self.next_poll_offset();
+        let offset = self.next_poll_offset(self.builder.current_block());
         self.builder.ins().load(types::I8, flags, page, offset);
     }
 
@@ -31,7 +33,7 @@ impl Translator<'_> {
         }
         let page = self.vmctx_constant(VMCTX_POLL_PAGE);
         let flags = self.poll_flags();
-        let offset = self.next_poll_offset();
+        let offset = self.next_poll_offset(self.builder.func.layout.entry_block());
         let mut cursor = self.env.cursor(self.builder.func);
         cursor.ins().load(types::I8, flags, page, offset);
     }
@@ -42,9 +44,9 @@ impl Translator<'_> {
     }
 
     /// A byte of the page that no other site of this function loads, as long as there are any.
-    fn next_poll_offset(&mut self) -> i32 {
-        let site = self.poll_sites % POLL_SITES_MAX;
-        self.poll_sites += 1;
+    fn next_poll_offset(&mut self, block: Option<Block>) -> i32 {
+        let site = self.poll_blocks.len() as u32 % POLL_SITES_MAX;
+        self.poll_blocks.extend(block);
         site.cast_signed()
     }
 }

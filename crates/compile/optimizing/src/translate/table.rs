@@ -93,11 +93,8 @@ impl Translator<'_> {
             FUNCREF_CELL_NULL.cast_signed(),
         );
         let unlikely = self.unless(filled, content);
-        let is_lazy = self.builder.ins().icmp_imm_u(
-            IntCC::Equal,
-            content,
-            FUNCREF_CELL_LAZY.cast_signed(),
-        );
+        let is_lazy =
+            self.builder.ins().icmp_imm_u(IntCC::Equal, content, FUNCREF_CELL_LAZY.cast_signed());
         let value = match on_null {
             OnNull::Value => {
                 let null = self.iconst64(0);
@@ -133,8 +130,7 @@ impl Translator<'_> {
         trap: TrapCode,
     ) -> Cell {
         let length = self.table_length(table, ty);
-        let outside =
-            self.builder.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
+        let outside = self.builder.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, length);
         let base = self.table_field(table, ty, TABLE_BASE);
         let offset =
             self.builder.ins().ishl_imm_u(index, i64::from(TABLE_ELEMENT_BYTES.trailing_zeros()));

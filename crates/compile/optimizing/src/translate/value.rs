@@ -126,10 +126,9 @@ pub(crate) fn val_type(ty: wasmparser::ValType) -> Result<ValType> {
         wasmparser::ValType::F32 => ValType::F32,
         wasmparser::ValType::F64 => ValType::F64,
         wasmparser::ValType::V128 => ValType::V128,
-        wasmparser::ValType::Ref(ty) => ValType::Ref(RefType {
-            nullable: ty.is_nullable(),
-            heap: heap_type(ty.heap_type())?,
-        }),
+        wasmparser::ValType::Ref(ty) => {
+            ValType::Ref(RefType { nullable: ty.is_nullable(), heap: heap_type(ty.heap_type())? })
+        }
     })
 }
 
