@@ -10,7 +10,7 @@ use crate::meter::{Meter, Resource};
 use crate::mount::Node;
 use crate::rights::Rights;
 use crate::stat::{FileKind, FileStat};
-use crate::stream::{self, ReadFn, WriteFn};
+use crate::stream;
 use crate::vectored::{self, IoVecs, ReceiveFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -240,22 +240,6 @@ impl Descriptor {
         descriptor.dropped = parent.dropped_inheriting;
         descriptor.dropped_inheriting = parent.dropped_inheriting;
         descriptor
-    }
-
-    /// A stream whose bytes come from `read`.
-    #[must_use]
-    pub fn from_read_fn(
-        read: impl FnMut(&mut [u8]) -> std::io::Result<usize> + Send + 'static,
-    ) -> Self {
-        Descriptor::new(Object::Input(Box::new(ReadFn(read))))
-    }
-
-    /// A stream whose bytes go to `write`.
-    #[must_use]
-    pub fn from_write_fn(
-        write: impl FnMut(&[u8]) -> std::io::Result<usize> + Send + 'static,
-    ) -> Self {
-        Descriptor::new(Object::Output(Box::new(WriteFn(write))))
     }
 
     /// What it stands for.

@@ -49,7 +49,7 @@ pub use self::random::{Random, SeededRandom, SystemRandom};
 pub use self::resolve::{Resolver, Strategy};
 pub use self::rights::Rights;
 pub use self::stat::{FileKind, FileStat};
-pub use self::stream::{MemoryInput, MemoryOutput};
+pub use self::stream::{MemoryInput, MemoryOutput, ReadFn, WriteFn};
 pub use self::table::DescriptorTable;
 pub use self::vectored::IoVecs;
 

@@ -62,8 +62,20 @@ impl Write for MemoryOutput {
     }
 }
 
-/// Calls a function with what a guest writes.
-pub(crate) struct WriteFn<F>(pub(crate) F);
+/// Calls a function with what a guest writes; it returns how many bytes it took.
+pub struct WriteFn<F>(pub F);
+
+impl<F> std::fmt::Debug for WriteFn<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WriteFn")
+    }
+}
+
+impl<F> std::fmt::Debug for ReadFn<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReadFn")
+    }
+}
 
 impl<F: FnMut(&[u8]) -> std::io::Result<usize>> Write for WriteFn<F> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -75,8 +87,8 @@ impl<F: FnMut(&[u8]) -> std::io::Result<usize>> Write for WriteFn<F> {
     }
 }
 
-/// Calls a function for what a guest reads.
-pub(crate) struct ReadFn<F>(pub(crate) F);
+/// Calls a function for what a guest reads; it returns how many bytes it put, 0 at the end.
+pub struct ReadFn<F>(pub F);
 
 impl<F: FnMut(&mut [u8]) -> std::io::Result<usize>> Read for ReadFn<F> {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {

@@ -93,6 +93,18 @@ impl DescriptorTable {
         self.insert(reservation, descriptor)
     }
 
+    /// Puts a descriptor behind all numbers there are, for what an embedder gives in order.
+    ///
+    /// # Errors
+    /// `EMFILE` when the meter refuses.
+    pub fn push_at_end(&mut self, descriptor: Descriptor) -> Result<u32> {
+        let reservation = self.reserve()?;
+        let fd = u32::try_from(self.entries.len()).map_err(|_| Errno::MFILE)?;
+        self.entries.push(Some(descriptor));
+        reservation.keep();
+        Ok(fd)
+    }
+
     /// Adds a free number at the end: a standard stream that is closed. As in POSIX the next
     /// descriptor that is opened gets it.
     pub fn skip(&mut self) {

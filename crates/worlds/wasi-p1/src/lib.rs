@@ -1,1 +1,43 @@
-//! 
+//! WASI preview 1 and its elder, `wasi_unstable`, over the host core.
+//!
+//! [`WasiCtx`] is what one guest has, made by [`WasiCtxBuilder`]: exactly what is given to it and
+//! nothing else. [`add_to_linker`] offers the functions to guests under both module names.
+//!
+//! ```
+//! use wasmoor_host::MemoryOutput;
+//! use wasmoor_wasi_p1::{Output, WasiCtx};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let printed = MemoryOutput::new(1 << 20);
+//! let mut builder = WasiCtx::builder();
+//! builder.arg("program").env("LANG", "C").stdout(Output::memory(&printed));
+//! builder.preopen_dir(std::env::temp_dir(), "/tmp", true)?;
+//! let context: WasiCtx = builder.build()?;
+//! # let _ = context; Ok(())
+//! # }
+//! ```
+//!
+//! Each function of the interface is a plain Rust function in [`calls`] (or [`unstable`], where the
+//! older interface differs): it decodes, lets the host core do the work, and encodes. There is no
+//! other state, no thread and no copy of the guest's data on the way.
+//!
+//! Invariants:
+//! - places for results are checked before anything is done;
+//! - every byte of a structure in guest memory is written, padding as zeros;
+//! - [`Errno`] is the only way in which a call fails, but for [`Exit`].
+
+mod abi;
+pub mod calls;
+mod context;
+mod errno;
+mod functions;
+mod link;
+mod process;
+#[cfg(test)]
+mod tests;
+pub mod unstable;
+
+pub use self::context::{BuildError, Input, Output, WasiCtx, WasiCtxBuilder};
+pub use self::errno::Errno;
+pub use self::link::{PREVIEW1, UNSTABLE, add_to_linker};
+pub use self::process::Exit;

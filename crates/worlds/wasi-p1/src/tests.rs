@@ -1,0 +1,3 @@
+//! Tests of the functions on a memory made for the purpose, and of whole programs.
+
+mod suite;
