@@ -17,6 +17,7 @@
 //!        publish(written_at, executed_at, len)    instruction caches, on every core
 //! fault  FaultContext, install(handler), prepare_thread()
 //! stack  current_thread() -> address range
+//! kick   Thread, current_thread()             breaking off blocking calls
 //! fork   fork() -> raw fork without hooks
 //! ```
 //!
@@ -28,6 +29,7 @@
 pub mod code;
 pub mod fault;
 pub mod fork;
+pub mod kick;
 pub mod poll;
 pub mod stack;
 pub mod vm;

@@ -1,15 +1,27 @@
-//! Deadlines: one thread per process that interrupts stores when their time is up.
+//! Deadlines: one thread per process, the *watcher*, that interrupts stores when their time is up,
+//! and kicks threads that a request waits for until they have served it.
 
-use crate::poll::InterruptHandle;
+use crate::poll::{InterruptHandle, PollState};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use wasmoor_sys::fork::Hooks;
 
 /// When a deadline ends, and a number that makes it unique.
 type Key = (Instant, u64);
 
-static DEADLINES: Mutex<BTreeMap<Key, InterruptHandle>> = Mutex::new(BTreeMap::new());
+/// What the watcher has to do.
+struct Watched {
+    deadlines: BTreeMap<Key, InterruptHandle>,
+    kicks: Vec<Weak<PollState>>,
+}
+
+static WATCHED: Mutex<Watched> =
+    Mutex::new(Watched { deadlines: BTreeMap::new(), kicks: Vec::new() });
+/// Time between two kicks of a thread.
+const KICK_INTERVAL: Duration = Duration::from_millis(2);
 static CHANGED: Condvar = Condvar::new();
 /// Process that has a watcher thread (a forked child has none), or 0.
 static WATCHED_PROCESS: AtomicU64 = AtomicU64::new(0);
@@ -33,7 +45,7 @@ impl Deadline {
         let now = Instant::now();
         let end = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3_000_000_000));
         let key = (end, NEXT.fetch_add(1, Ordering::Relaxed));
-        lock().insert(key, handle.clone());
+        lock().deadlines.insert(key, handle.clone());
         start_watcher()?;
         CHANGED.notify_one();
         Ok(Deadline { key, handle })
@@ -42,18 +54,30 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        if lock().remove(&self.key).is_none() {
+        if lock().deadlines.remove(&self.key).is_none() {
             // It has fired; a request that no guest has served must not hit a later one.
             self.handle.withdraw_deadline();
         }
     }
 }
 
-fn lock() -> MutexGuard<'static, BTreeMap<Key, InterruptHandle>> {
-    DEADLINES.lock().unwrap_or_else(PoisonError::into_inner)
+/// Has the watcher kick the store's thread until its request is served or it has left wasm.
+pub(crate) fn kick_until_served(poll: &Arc<PollState>) -> std::io::Result<()> {
+    if !poll.kick() {
+        return Ok(());
+    }
+    lock().kicks.push(Arc::downgrade(poll));
+    start_watcher()?;
+    CHANGED.notify_one();
+    Ok(())
+}
+
+fn lock() -> MutexGuard<'static, Watched> {
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn start_watcher() -> std::io::Result<()> {
+    register_fork_hooks();
     let process = u64::from(std::process::id());
     if WATCHED_PROCESS.swap(process, Ordering::SeqCst) == process {
         return Ok(());
@@ -66,21 +90,38 @@ fn start_watcher() -> std::io::Result<()> {
 }
 
 fn watch() {
-    let mut deadlines = lock();
+    let mut watched = lock();
     loop {
         let now = Instant::now();
-        while let Some(first) = deadlines.first_entry() {
-            if first.key().0 > now {
-                break;
+        let later = watched.deadlines.split_off(&(now, 0));
+        let due = std::mem::replace(&mut watched.deadlines, later);
+        // Under the lock, so that a deadline is either in the list or has been requested: its guard
+        // can tell which and withdraw the request.
+        watched.kicks.extend(due.into_values().filter_map(|handle| handle.request_deadline()));
+        watched.kicks.retain(|poll| poll.upgrade().is_some_and(|poll| poll.kick()));
+        let next = watched.deadlines.first_key_value();
+        let until = next.map(|(&(end, _), _)| end.saturating_duration_since(Instant::now()));
+        let wait = if watched.kicks.is_empty() { until } else { Some(KICK_INTERVAL) };
+        watched = match wait {
+            Some(wait) => {
+                CHANGED.wait_timeout(watched, wait).unwrap_or_else(PoisonError::into_inner).0
             }
-            first.remove().deadline();
-        }
-        deadlines = match deadlines.first_key_value() {
-            Some((&(end, _), _)) => {
-                let wait = end.saturating_duration_since(now);
-                CHANGED.wait_timeout(deadlines, wait).unwrap_or_else(PoisonError::into_inner).0
-            }
-            None => CHANGED.wait(deadlines).unwrap_or_else(PoisonError::into_inner),
+            None => CHANGED.wait(watched).unwrap_or_else(PoisonError::into_inner),
         };
     }
+}
+
+thread_local! {
+    static HELD: Cell<Option<MutexGuard<'static, Watched>>> = const { Cell::new(None) };
+}
+
+/// `fork` finds the lock free; a child starts a watcher when it next needs one.
+fn register_fork_hooks() {
+    static ONCE: Once = Once::new();
+    static HOOKS: Hooks = Hooks {
+        prepare: || HELD.set(Some(lock())),
+        parent: || drop(HELD.take()),
+        child: || drop(HELD.take()),
+    };
+    ONCE.call_once(|| wasmoor_sys::fork::register(&HOOKS));
 }

@@ -15,6 +15,7 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use wasmoor_abi::TrapCode;
 use wasmoor_abi::limits::HOST_STACK_RESERVE_BYTES;
+use wasmoor_sys::kick;
 use wasmoor_sys::stack::{self, HostStack};
 
 /// Bytes of the stack on which the lazy stub compiles; committed by the system as it is used.
@@ -22,9 +23,18 @@ const COMPILE_STACK_BYTES: usize = 16 << 20;
 
 thread_local! {
     static CURRENT: Cell<*mut StoreContext> = const { Cell::new(ptr::null_mut()) };
-    /// Top of this thread's compile stack and lowest usable address of its own, once prepared.
-    static PREPARED: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+    static PREPARED: Cell<Option<Prepared>> = const { Cell::new(None) };
     static COMPILE_STACK: OnceCell<HostStack> = const { OnceCell::new() };
+}
+
+/// What entering wasm needs to know of a thread.
+#[derive(Clone, Copy)]
+struct Prepared {
+    compile_stack_top: usize,
+    /// Lowest usable address of the thread's own stack.
+    stack_low: usize,
+    /// For kicks; 0 where there are none.
+    thread: u32,
 }
 
 /// Context of the store whose wasm runs on this thread; null: none. Async-signal-safe.
@@ -62,6 +72,9 @@ pub unsafe fn invoke(
         let former = CURRENT.replace(context);
         let status = arch::enter(frame, func.vmctx, code, context);
         CURRENT.set(former);
+        if outermost {
+            (*store).poll.set_running(0);
+        }
         if status == 0 { Ok(()) } else { Err(leave(store)) }
     }
 }
@@ -72,26 +85,27 @@ pub unsafe fn invoke(
 /// As for [`invoke`].
 #[inline]
 unsafe fn prepare_entry(store: *mut StoreInner) -> Result<(), Error> {
-    let (compile_stack_top, stack_low) = match PREPARED.get() {
+    let prepared = match PREPARED.get() {
         Some(prepared) => prepared,
         None => prepare_thread()?,
     };
-    let here = &raw const stack_low as usize;
+    let here = &raw const prepared as usize;
     // SAFETY: the caller's promise.
     unsafe {
         let wanted = here.saturating_sub((*store).engine().config().stack_bytes_max);
-        let limit = wanted.max(stack_low.saturating_add(HOST_STACK_RESERVE_BYTES));
+        let limit = wanted.max(prepared.stack_low.saturating_add(HOST_STACK_RESERVE_BYTES));
         if here <= limit {
             return Err(Error::trap(TrapCode::StackOverflow));
         }
         (*store).context.stack_limit.store(limit, Ordering::Relaxed);
-        (*store).context.compile_stack_top = compile_stack_top;
+        (*store).context.compile_stack_top = prepared.compile_stack_top;
+        (*store).poll.set_running(prepared.thread);
     }
     Ok(())
 }
 
 #[cold]
-fn prepare_thread() -> Result<(usize, usize), Error> {
+fn prepare_thread() -> Result<Prepared, Error> {
     let system = |what| move |error| Error::from(ErrorKind::System { what, error });
     wasmoor_sys::fault::prepare_thread().map_err(system("allocate a signal stack"))?;
     let top = COMPILE_STACK.with(|cell| match cell.get() {
@@ -102,7 +116,11 @@ fn prepare_thread() -> Result<(usize, usize), Error> {
         }
     });
     let top = top.map_err(system("allocate a stack for compiling"))?;
-    let prepared = (top, stack::current_thread_stack().start);
+    let prepared = Prepared {
+        compile_stack_top: top,
+        stack_low: stack::current_thread_stack().start,
+        thread: kick::current_thread().map_or(0, |thread| thread.number().get()),
+    };
     PREPARED.set(Some(prepared));
     Ok(prepared)
 }

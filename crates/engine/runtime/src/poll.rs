@@ -14,10 +14,12 @@ use crate::context::{Address, StoreContext};
 use crate::error::{Error, ErrorKind, Trap};
 use crate::invoke::current_store;
 use crate::store::{Pending, StoreInner};
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use wasmoor_abi::TrapCode;
+use wasmoor_sys::kick::Thread;
 use wasmoor_sys::poll::PollRegion;
 
 /// The guest traps with `Interrupted`.
@@ -31,12 +33,18 @@ const REQUEST_CALL_BACK: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct PollState {
     request: AtomicU32,
+    /// Number of the thread that is in the store's outermost entry, or 0.
+    running: AtomicU32,
     region: PollRegion,
 }
 
 impl PollState {
     pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(PollState { request: AtomicU32::new(0), region: PollRegion::new()? })
+        Ok(PollState {
+            request: AtomicU32::new(0),
+            running: AtomicU32::new(0),
+            region: PollRegion::new()?,
+        })
     }
 
     pub(crate) fn request_word(&self) -> *const AtomicU32 {
@@ -63,6 +71,23 @@ impl PollState {
         self.request.swap(0, Ordering::SeqCst)
     }
 
+    /// Notes which thread runs the store's guests; 0: none does any more.
+    pub(crate) fn set_running(&self, thread: u32) {
+        self.running.store(thread, Ordering::Release);
+    }
+
+    /// Kicks the running thread if a request waits for it; whether it must be kicked again.
+    pub(crate) fn kick(&self) -> bool {
+        if self.request.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
+        let Some(thread) = NonZeroU32::new(self.running.load(Ordering::Acquire)) else {
+            return false;
+        };
+        Thread::from_number(thread).kick();
+        true
+    }
+
     /// Withdraws a request that nobody has served.
     fn withdraw(&self, bits: u32) {
         self.request.fetch_and(!bits, Ordering::SeqCst);
@@ -79,7 +104,8 @@ impl InterruptHandle {
     }
 
     /// The running guest, or the next one that runs, traps with `TrapCode::Interrupted` at its
-    /// next poll (function entries and loop heads). Host functions are not cut short.
+    /// next poll (function entries and loop heads). System calls that block in a host function
+    /// end with `EINTR`, repeatedly, until then.
     pub fn interrupt(&self) {
         self.send(REQUEST_INTERRUPT);
     }
@@ -89,8 +115,10 @@ impl InterruptHandle {
         self.send(REQUEST_CALL_BACK);
     }
 
-    pub(crate) fn deadline(&self) {
-        self.send(REQUEST_DEADLINE);
+    /// Asks the guest to stop because its time is up; the state to kick, while the store lives.
+    pub(crate) fn request_deadline(&self) -> Option<Weak<PollState>> {
+        self.0.upgrade()?.request(REQUEST_DEADLINE);
+        Some(self.0.clone())
     }
 
     pub(crate) fn withdraw_deadline(&self) {
@@ -99,9 +127,20 @@ impl InterruptHandle {
         }
     }
 
+    /// Whether a guest of the store has been asked to stop and has not yet: for host functions
+    /// whose blocking calls ended with `EINTR`.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        let stop = REQUEST_INTERRUPT | REQUEST_DEADLINE;
+        self.0.upgrade().is_some_and(|poll| poll.request.load(Ordering::SeqCst) & stop != 0)
+    }
+
     fn send(&self, bits: u32) {
         if let Some(poll) = self.0.upgrade() {
             poll.request(bits);
+            // Without a watcher the guest still stops at its next poll, only blocking calls last.
+            let watched = crate::deadline::kick_until_served(&poll);
+            debug_assert!(watched.is_ok());
         }
     }
 }

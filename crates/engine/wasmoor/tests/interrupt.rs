@@ -1,4 +1,9 @@
 //! Polls: every way of running for ever ends, and a poll disturbs nothing.
+//!
+//! # Safety
+//! One test sleeps in a system call.
+
+#![allow(unsafe_code)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -158,5 +163,28 @@ fn fuel_runs_out_and_is_exact() -> Result<()> {
     let error = run.call(&mut store, i32::MAX).expect_err("too much");
     assert_eq!(error.trap_code(), Some(TrapCode::OutOfFuel));
     assert_eq!(store.fuel(), 0);
+    Ok(())
+}
+
+#[test]
+fn blocking_calls_of_host_functions_end_too() -> Result<()> {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ())?;
+    let handle = store.interrupt_handle();
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "sleep", move || {
+        let hour = libc::timespec { tv_sec: 3600, tv_nsec: 0 };
+        // SAFETY: sleeps; the time that remains is not asked for.
+        let slept = unsafe { libc::nanosleep(&raw const hour, std::ptr::null_mut()) };
+        assert_eq!(slept, -1);
+        assert!(handle.is_pending());
+    })?;
+    let text = r#"(module (import "host" "sleep" (func $sleep))
+        (func (export "run") (loop $l (call $sleep) (br $l))))"#;
+    let instance = linker.instantiate(&mut store, &Module::new(&engine, text)?)?;
+    let run = instance.get_typed_func::<(), ()>(&store, "run")?;
+    let _deadline = store.set_deadline(Duration::from_millis(20))?;
+    let error = run.call(&mut store, ()).expect_err("its time is up");
+    assert_eq!(error.trap_code(), Some(TrapCode::DeadlineExceeded));
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod code;
 pub(crate) mod fault;
 pub(crate) mod fork;
+pub(crate) mod kick;
 pub(crate) mod stack;
 pub(crate) mod vm;
 

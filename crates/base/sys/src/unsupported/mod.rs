@@ -5,6 +5,8 @@
 pub(crate) mod code;
 pub(crate) mod fault;
 pub(crate) mod fork;
+pub(crate) mod kick;
+pub(crate) mod kick;
 pub(crate) mod stack;
 pub(crate) mod vm;
 
@@ -25,6 +27,7 @@ mod tests {
             super::fault::install(|_| false).unwrap_err().kind(),
             super::fault::prepare_thread().unwrap_err().kind(),
             super::fork::fork().unwrap_err().kind(),
+            super::kick::current_thread().unwrap_err().kind(),
         ];
         assert_eq!(kinds, [std::io::ErrorKind::Unsupported; 5]);
         assert!(super::stack::current_thread().is_empty());

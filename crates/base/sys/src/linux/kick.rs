@@ -1,0 +1,87 @@
+//! Kicks by `SIGURG`, whose default is to be ignored, so that a stray one harms nobody.
+//!
+//! # Safety
+//! The handler does nothing but call a handler that was there before.
+
+#![allow(unsafe_code)]
+
+use libc::{c_int, c_void, sigaction, siginfo_t};
+use std::io;
+use std::mem::{MaybeUninit, transmute};
+use std::num::NonZeroU32;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Identity of a thread of this process. A thread that has ended is not found, or (when the
+/// system has given its number away again within this process) another one is kicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thread(NonZeroU32);
+
+impl Thread {
+    /// The number that the system knows it by, to be stored where a word fits.
+    #[must_use]
+    pub fn number(self) -> NonZeroU32 {
+        self.0
+    }
+
+    /// The thread with a number from [`Thread::number`].
+    #[must_use]
+    pub fn from_number(number: NonZeroU32) -> Self {
+        Thread(number)
+    }
+
+    /// Sends one kick. Async-signal-safe.
+    pub fn kick(self) {
+        // SAFETY: sends a signal that has a handler to a thread of this process, or to none.
+        unsafe {
+            libc::syscall(libc::SYS_tgkill, libc::getpid(), self.0.get(), libc::SIGURG);
+        }
+    }
+}
+
+pub(crate) fn current_thread() -> io::Result<Thread> {
+    install()?;
+    // SAFETY: takes no arguments and cannot fail.
+    let number = unsafe { libc::gettid() };
+    let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+    number.map(Thread).ok_or_else(|| io::Error::other("the system gave a thread no number"))
+}
+
+/// The handler that was there before, if it is a function.
+static FORMER: AtomicUsize = AtomicUsize::new(0);
+
+fn install() -> io::Result<()> {
+    static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
+    let installed = INSTALLED.get_or_init(|| {
+        // SAFETY: zeroes are valid for `sigaction`; the handler has the signature that SA_SIGINFO
+        // asks for. Without SA_RESTART blocking calls end.
+        unsafe {
+            let mut action: sigaction = MaybeUninit::zeroed().assume_init();
+            let mut former: sigaction = MaybeUninit::zeroed().assume_init();
+            action.sa_sigaction = on_kick as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            if sigaction(libc::SIGURG, ptr::null(), &raw mut former) == 0
+                && former.sa_flags & libc::SA_SIGINFO != 0
+            {
+                FORMER.store(former.sa_sigaction, Ordering::SeqCst);
+            }
+            if sigaction(libc::SIGURG, &raw const action, ptr::null_mut()) == 0 {
+                Ok(())
+            } else {
+                Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL))
+            }
+        }
+    });
+    installed.map_err(io::Error::from_raw_os_error)
+}
+
+extern "C" fn on_kick(signal: c_int, info: *mut siginfo_t, frame: *mut c_void) {
+    let former = FORMER.load(Ordering::SeqCst);
+    if former != 0 {
+        type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+        // SAFETY: the kernel had this address as a handler with SA_SIGINFO.
+        let former = unsafe { transmute::<usize, Handler>(former) };
+        former(signal, info, frame);
+    }
+}
