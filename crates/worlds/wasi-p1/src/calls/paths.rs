@@ -183,8 +183,7 @@ fn kernel_flags(open_flags: u32, wanted: Rights) -> Result<(OFlags, Rights)> {
         needed |= *right;
     }
     let reads = wanted.intersects(Rights::FD_READ | Rights::FD_READDIR);
-    // A directory is never open for writing, whatever rights are asked for.
-    let writes = wanted.contains(Rights::FD_WRITE) && !flags.contains(OFlags::DIRECTORY);
+    let writes = wanted.contains(Rights::FD_WRITE);
     flags |= match (reads, writes) {
         (true, true) => OFlags::RDWR,
         (false, true) => OFlags::WRONLY,
