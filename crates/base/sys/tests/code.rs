@@ -1,4 +1,7 @@
 //! Code regions: both ways of writing, rights of pages, errors, limits, forks.
+//!
+//! # Safety
+//! Only code that `returning` made is called, and data is touched within its length.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "tests of unsafe foundations run made-up machine code")]

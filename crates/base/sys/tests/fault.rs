@@ -1,4 +1,7 @@
 //! Faults: handling, resuming elsewhere, passing on to former handlers, alternate stacks, polls.
+//!
+//! # Safety
+//! Faults are caused on purpose, each in a process of its own whose handlers expect it.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(unsafe_code, reason = "causes faults on purpose")]

@@ -1,4 +1,7 @@
 //! The main thread's stack under two limits, each in a process of its own.
+//!
+//! # Safety
+//! The far end of the stack is touched, which nothing uses.
 
 #![allow(unsafe_code, reason = "touches the far end of the stack")]
 

@@ -1,4 +1,7 @@
 //! Linear memories against a model, at the edges of their ranges, and under short address space.
+//!
+//! # Safety
+//! Bytes of memories are touched through their base after a check of the bounds.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "reads and writes memories through their base")]

@@ -178,7 +178,7 @@ impl StoreInner {
     /// The plan for memories under the engine's tunables.
     #[must_use]
     pub fn memory_plan(&self, ty: &MemoryType) -> MemoryPlan {
-        MemoryPlan::new(self.engine.config().tunables.memory_mode_for(ty.index64))
+        MemoryPlan::new(self.engine.config().tunables.memory_mode_of(ty))
     }
 
     /// A memory made by the host.

@@ -6,7 +6,6 @@ pub(crate) mod code;
 pub(crate) mod fault;
 pub(crate) mod fork;
 pub(crate) mod kick;
-pub(crate) mod kick;
 pub(crate) mod stack;
 pub(crate) mod vm;
 
@@ -29,7 +28,7 @@ mod tests {
             super::fork::fork().unwrap_err().kind(),
             super::kick::current_thread().unwrap_err().kind(),
         ];
-        assert_eq!(kinds, [std::io::ErrorKind::Unsupported; 5]);
+        assert_eq!(kinds, [std::io::ErrorKind::Unsupported; 6]);
         assert!(super::stack::current_thread().is_empty());
         assert!(super::vm::page_bytes().is_power_of_two());
     }

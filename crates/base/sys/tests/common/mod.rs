@@ -1,4 +1,8 @@
 //! Tests that change the whole process (signals, limits, forks) run in a process of their own.
+//!
+//! # Safety
+//! Only code that `returning` made is called; a forked child ends without running what is the
+//! parent's.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses what it needs")]
 #![allow(unsafe_code, reason = "tests of unsafe foundations run made-up machine code")]
