@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+use wasmoor::Features;
 
 const AFTER_HELP: &str = "\
 `wasmoor FILE` is `wasmoor run FILE`. FILE may be binary (.wasm) or text (.wat); `-` is standard input.
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Run scripts of the official test suite (.wast)
     Wast(Wast),
+    /// Show what this build does on this machine
+    Config,
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -132,9 +135,15 @@ pub(crate) struct Wast {
     /// How instances get their memory
     #[arg(long, value_enum, default_value_t = Allocator::OnDemand)]
     pub(crate) allocator: Allocator,
+    /// How accesses to linear memories are kept in bounds
+    #[arg(long, value_enum, default_value_t = MemoryMode::Auto)]
+    pub(crate) memory: MemoryMode,
     /// Compile all functions before the start
     #[arg(long)]
     pub(crate) eager: bool,
+    /// Which proposals modules may use: wasm1, wasm2, wasm3 or default
+    #[arg(long, value_name = "SET", value_parser = features, default_value = "default")]
+    pub(crate) features: Features,
     /// The scripts
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
@@ -149,11 +158,35 @@ pub(crate) enum Tier {
     Optimizing,
 }
 
+/// How accesses to linear memories are kept in bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MemoryMode {
+    /// Guard regions where the machine grants the address space, else checks
+    Auto,
+    /// Guard regions
+    Guard,
+    /// Explicit checks
+    Checked,
+}
+
 /// How instances get their memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Allocator {
     /// Each instance maps its own
     OnDemand,
+}
+
+impl From<Tier> for wasmoor::Tier {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::Auto => wasmoor::Tier::Auto,
+            Tier::Optimizing => wasmoor::Tier::Optimizing,
+        }
+    }
+}
+
+fn features(name: &str) -> Result<Features, String> {
+    Features::from_name(name).ok_or_else(|| "expected wasm1, wasm2, wasm3 or default".to_owned())
 }
 
 /// Stacks below this cannot hold the frames of one host call.
@@ -270,6 +303,7 @@ mod tests {
             "inspect a b",
             "completions tcsh",
             "wast --tier baseline a.wast",
+            "wast --features wasm9 a.wast",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

@@ -5,13 +5,21 @@
 //! `run` function; what a user reads goes through [`report`], so that all messages look alike.
 
 mod args;
+mod config;
 mod input;
 mod inspect;
 mod mounts;
+mod outcome;
+mod progress;
 mod report;
+mod run;
 mod signals;
+mod stats;
 mod units;
 mod validate;
+mod values;
+mod wast;
+mod world;
 
 use args::Command;
 use clap::Parser;
@@ -24,12 +32,12 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let result = match cli.command {
+        Command::Run(args) => run::run(*args),
+        Command::Config => config::run(),
         Command::Completions { shell } => args::print_completions(shell),
         Command::Inspect(args) => inspect::run(&args),
         Command::Validate(args) => validate::run(&args),
-        Command::Run(_) | Command::Wast(_) => {
-            Err(report::Failure::error("this build has no engine to run modules with"))
-        }
+        Command::Wast(args) => wast::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,276 @@
+//! `wasmoor run`: from a file to the guest's exit status.
+//!
+//! ```text
+//! read       a private copy of the file
+//! load       validate; with --eager compile, showing progress
+//! link       the world's functions; every missing import is named
+//! thread     a stack of --max-stack and some for host functions:
+//!   instantiate, then `_start`, `_initialize` or the function of --invoke
+//! ```
+//! The main thread waits. When the guest is still in a host call some time after its deadline,
+//! which no poll can end, the main thread ends the process as if the guest had trapped.
+
+use crate::args::Run;
+use crate::progress::Progress;
+use crate::report::{self, Failure, near, printable};
+use crate::stats::Stats;
+use crate::{input, outcome, validate, values, world};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use wasmoor::{Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val};
+use wasmoor_abi::limits::HOST_STACK_RESERVE_BYTES;
+use wasmoor_wasi_p1::WasiCtx;
+
+/// Stack for instantiation and for what is below the guest's first frame.
+const THREAD_STACK_BYTES: usize = 1 << 20;
+/// How long a guest may go on after its deadline before it counts as stuck in the host.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Runs the program.
+///
+/// # Errors
+/// The guest ended with another status than 0, or anything of ours went wrong.
+pub(crate) fn run(args: Run) -> Result<(), Failure> {
+    let mut stats = Stats::default();
+    let path = args.file_and_args.first().map(Path::new).unwrap_or(Path::new(""));
+    let start = Instant::now();
+    let bytes = input::read_module(path).map_err(|failure| suggest_command(failure, path))?;
+    stats.read = start.elapsed();
+    stats.module_bytes = bytes.len();
+    let engine = engine(&args)?;
+    let module = load(&engine, path, &bytes, &mut stats)?;
+    drop(bytes);
+    let (result, stats) = on_thread(&args, module, stats)?;
+    if args.stats {
+        stats.print();
+    }
+    result
+}
+
+/// `wasmoor valdate x.wasm` means a file called `valdate`, unless there is none.
+fn suggest_command(mut failure: Failure, path: &Path) -> Failure {
+    let name = path.to_string_lossy();
+    let commands = crate::args::subcommands();
+    let near = near(&name, commands.iter().map(String::as_str));
+    if let (Some(message), [command, ..], false) = (&mut failure.message, &near[..], path.exists())
+    {
+        *message += &format!(" (did you mean the command `{command}`?)");
+    }
+    failure
+}
+
+fn engine(args: &Run) -> Result<Engine, Failure> {
+    let mut config = Config::new();
+    config
+        .tier(args.tier.into())
+        .eager(args.eager)
+        .fuel(args.fuel.is_some())
+        .max_stack(stack_bytes(args)?)
+        .threads(validate::threads());
+    Engine::new(&config).map_err(Failure::error)
+}
+
+fn stack_bytes(args: &Run) -> Result<usize, Failure> {
+    usize::try_from(args.max_stack).map_err(Failure::error)
+}
+
+fn load(engine: &Engine, path: &Path, bytes: &[u8], stats: &mut Stats) -> Result<Module, Failure> {
+    let start = Instant::now();
+    let progress = Progress::new();
+    let module = Module::with_progress(engine, bytes, &|done, all| progress.report(done, all));
+    let first = progress.finish();
+    let all = start.elapsed();
+    stats.validate = first.unwrap_or(all).min(all);
+    stats.compile = all - stats.validate;
+    let shown = printable(&path.display().to_string());
+    module.map_err(|error| Failure::error(error).context(format_args!("`{shown}`")))
+}
+
+/// What the guest's thread sends back.
+type Answer = (Result<(), Failure>, Stats);
+
+fn on_thread(args: &Run, module: Module, stats: Stats) -> Result<Answer, Failure> {
+    let stack = stack_bytes(args)?
+        .checked_add(HOST_STACK_RESERVE_BYTES + THREAD_STACK_BYTES)
+        .ok_or_else(|| Failure::usage("the stack is too large"))?;
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let guest = std::thread::Builder::new().name("guest".to_owned()).stack_size(stack);
+        let body = move || {
+            let mut stats = stats;
+            let result = guest_thread(args, &module, &mut stats);
+            // The main thread waits for this; it cannot be gone.
+            let _ = sender.send((result, stats));
+        };
+        guest
+            .spawn_scoped(scope, body)
+            .map_err(|error| Failure::error(format!("cannot start a thread: {error}")))?;
+        wait(&receiver, args.timeout)
+    })
+}
+
+fn wait(receiver: &mpsc::Receiver<Answer>, timeout: Option<Duration>) -> Result<Answer, Failure> {
+    let ended = |_| Failure::error("the guest's thread ended without a result");
+    let Some(limit) = timeout.and_then(|timeout| timeout.checked_add(GRACE)) else {
+        return receiver.recv().map_err(ended);
+    };
+    match receiver.recv_timeout(limit) {
+        Ok(answer) => Ok(answer),
+        Err(RecvTimeoutError::Disconnected) => Err(ended(mpsc::RecvError)),
+        Err(RecvTimeoutError::Timeout) => {
+            // The thread cannot be ended, so the scope cannot be left: the process ends here.
+            let code = wasmoor::TrapCode::DeadlineExceeded;
+            let message = format!("wasm trap: {code}, while the guest was in a call of the host");
+            report::error_line(&message);
+            std::process::exit(report::STATUS_TRAP.into())
+        }
+    }
+}
+
+fn guest_thread(args: &Run, module: &Module, stats: &mut Stats) -> Result<(), Failure> {
+    let mut linker = Linker::new(module.engine());
+    wasmoor_wasi_p1::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx).map_err(Failure::error)?;
+    let mut store = Store::new(module.engine(), world::context(args)?).map_err(Failure::error)?;
+    limit(args, &mut store)?;
+    let deadline = args.timeout.map(|timeout| store.set_deadline(timeout)).transpose();
+    let _deadline = deadline.map_err(Failure::error)?;
+    let result = guest(args, module, &linker, &mut store, stats);
+    stats.compiled = module.compile_stats();
+    stats.memory_bytes = store.meter().memory_bytes;
+    stats.table_elements = store.meter().table_elements;
+    stats.fuel = args.fuel.map(|granted| granted.saturating_sub(store.fuel()));
+    result
+}
+
+fn limit(args: &Run, store: &mut Store<WasiCtx>) -> Result<(), Failure> {
+    let mut limits = StoreLimits::default();
+    limits.memory_bytes_max = args.max_memory.unwrap_or(limits.memory_bytes_max);
+    limits.table_elements_max = args.max_table.unwrap_or(limits.table_elements_max);
+    store.set_limits(limits);
+    match args.fuel {
+        Some(fuel) => store.set_fuel(fuel).map_err(Failure::error),
+        None => Ok(()),
+    }
+}
+
+fn guest(
+    args: &Run,
+    module: &Module,
+    linker: &Linker<WasiCtx>,
+    store: &mut Store<WasiCtx>,
+    stats: &mut Stats,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    let instance = linker.instantiate(&mut *store, module);
+    stats.instantiate = start.elapsed();
+    let instance = match instance {
+        Ok(instance) => instance,
+        Err(error) => return outcome::of(Err(error)),
+    };
+    let start = Instant::now();
+    let result = match &args.invoke {
+        Some(name) => invoke(args, name, module, &instance, store),
+        None => start_program(module, &instance, store),
+    };
+    stats.run = start.elapsed();
+    result
+}
+
+/// `_start` of a command, `_initialize` of a reactor, or nothing: the start function has run.
+fn start_program(
+    module: &Module,
+    instance: &Instance,
+    store: &mut Store<WasiCtx>,
+) -> Result<(), Failure> {
+    let exported = |name| instance.get_func(&*store, name);
+    match exported("_start").or_else(|| exported("_initialize")) {
+        Some(start) => outcome::of(start.call(&mut *store, &[], &mut [])),
+        None => {
+            let functions = functions(module);
+            if std::io::stderr().is_terminal() && !functions.is_empty() {
+                let list = list(functions);
+                report::note(format_args!("no `_start` is exported; --invoke calls one of {list}"));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn invoke(
+    args: &Run,
+    name: &str,
+    module: &Module,
+    instance: &Instance,
+    store: &mut Store<WasiCtx>,
+) -> Result<(), Failure> {
+    let func = find(name, module, instance, store)?;
+    // A reactor's functions may be called only after this one.
+    if let Some(initialize) = instance.get_func(&*store, "_initialize")
+        && name != "_initialize"
+    {
+        outcome::of(initialize.call(&mut *store, &[], &mut []))?;
+    }
+    let ty = func.ty(&*store);
+    let texts = args.file_and_args.get(1..).unwrap_or_default();
+    if texts.len() != ty.params.len() {
+        let given = match texts.len() {
+            1 => "1 was given".to_owned(),
+            count => format!("{count} were given"),
+        };
+        let name = printable(name);
+        let count = ty.params.len();
+        return Err(Failure::error(format!(
+            "`{name}` is {ty}: it takes {count} arguments, {given}"
+        )));
+    }
+    let params: Vec<Val> = texts
+        .iter()
+        .zip(&ty.params)
+        .map(|(text, &ty)| values::parse(&text.to_string_lossy(), ty).map_err(Failure::error))
+        .collect::<Result<_, _>>()?;
+    let mut results: Vec<Val> = ty.results.iter().map(|&ty| Val::default_for(ty)).collect();
+    outcome::of(func.call(&mut *store, &params, &mut results))?;
+    report::print(&results.iter().map(|value| values::show(value) + "\n").collect::<String>())
+}
+
+fn find(
+    name: &str,
+    module: &Module,
+    instance: &Instance,
+    store: &mut Store<WasiCtx>,
+) -> Result<Func, Failure> {
+    let shown = printable(name);
+    match (instance.get_export(&*store, name), module.get_export(name)) {
+        (Some(Extern::Func(func)), _) => Ok(func),
+        (_, Some(ty)) => Err(Failure::error(format!("`{shown}` is no function, but {ty}"))),
+        (_, None) => {
+            let functions = functions(module);
+            let near = near(name, functions.iter().copied());
+            let hint = match (functions.is_empty(), near.is_empty()) {
+                (true, _) => "there is none".to_owned(),
+                (false, true) => format!("there are {}", list(functions)),
+                (false, false) => format!("did you mean {}?", list(near)),
+            };
+            Err(Failure::error(format!("no function `{shown}` is exported; {hint}")))
+        }
+    }
+}
+
+/// Names of the exported functions.
+fn functions(module: &Module) -> Vec<&str> {
+    let is_func = |ty: &wasmoor::ExternType| matches!(ty, wasmoor::ExternType::Func(_));
+    module.exports().filter(|export| is_func(&export.ty)).map(|export| export.name).collect()
+}
+
+/// The first names of a list.
+fn list(names: Vec<&str>) -> String {
+    const SHOWN: usize = 10;
+    let mut text: Vec<String> =
+        names.iter().take(SHOWN).map(|name| format!("`{}`", printable(name))).collect();
+    if names.len() > SHOWN {
+        text.push(format!("{} more", names.len() - SHOWN));
+    }
+    text.join(", ")
+}

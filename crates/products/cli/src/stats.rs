@@ -1,0 +1,87 @@
+//! `run --stats`: where the time went, and memory, on standard error.
+
+use crate::units::{show_bytes, show_duration};
+use std::io::Write;
+use std::time::Duration;
+use wasmoor::CompileStats;
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stats {
+    /// Reading the file, and encoding text.
+    pub(crate) read: Duration,
+    /// Decoding and validating.
+    pub(crate) validate: Duration,
+    /// Eager compilation, by the clock.
+    pub(crate) compile: Duration,
+    /// Instantiation, the start function included.
+    pub(crate) instantiate: Duration,
+    /// The program, lazy compilation included.
+    pub(crate) run: Duration,
+    /// Bytes of the module in binary form.
+    pub(crate) module_bytes: usize,
+    /// Bytes of linear memories at the end.
+    pub(crate) memory_bytes: u64,
+    /// Elements of tables at the end.
+    pub(crate) table_elements: u64,
+    /// What was compiled.
+    pub(crate) compiled: CompileStats,
+    /// Fuel used, if it was counted.
+    pub(crate) fuel: Option<u64>,
+}
+
+impl Stats {
+    /// Prints the table.
+    pub(crate) fn print(&self) {
+        let mut stderr = std::io::stderr().lock();
+        for (name, value) in self.rows() {
+            let _ = writeln!(stderr, "{name:12} {value}");
+        }
+    }
+
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let compiled = &self.compiled;
+        let mut rows = vec![
+            (
+                "read",
+                format!("{}, {}", show_duration(self.read), show_bytes(self.module_bytes as u64)),
+            ),
+            ("validate", show_duration(self.validate)),
+            ("compile", show_duration(self.compile)),
+            ("instantiate", show_duration(self.instantiate)),
+            ("run", show_duration(self.run)),
+            (
+                "optimizing",
+                format!(
+                    "{} of {} functions, {} of CPU time, {} of code",
+                    compiled.functions,
+                    compiled.functions_total,
+                    show_duration(Duration::from_nanos(compiled.compile_ns)),
+                    show_bytes(compiled.code_bytes as u64),
+                ),
+            ),
+            (
+                "memory",
+                format!(
+                    "{} of linear memory, {} table elements",
+                    show_bytes(self.memory_bytes),
+                    self.table_elements
+                ),
+            ),
+        ];
+        if let Some(peak) = peak_resident_bytes() {
+            rows.push(("process", format!("{} resident at most", show_bytes(peak))));
+        }
+        if let Some(fuel) = self.fuel {
+            rows.push(("fuel", format!("{fuel} used")));
+        }
+        rows
+    }
+}
+
+/// The most memory that the process had resident, where the system tells.
+fn peak_resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}

@@ -1,0 +1,127 @@
+//! The kernels of `testdata/bench` print what they should, compiled lazily and eagerly.
+//!
+//! They import `bench.start` and `bench.end`, which do nothing here. The test data lies beside the
+//! checkout or in `$WASMOOR_TESTDATA`; without it the test says so, and fails in continuous
+//! integration.
+
+use std::path::{Path, PathBuf};
+use wasmoor::{Config, Engine, Linker, Module, Store};
+use wasmoor_host::MemoryOutput;
+use wasmoor_tests::guest::left_out;
+use wasmoor_wasi_p1::{Exit, Output as Sink, WasiCtx, WasiCtxBuilder};
+use xtask::corpus;
+
+/// More output than any kernel has.
+const OUTPUT_BYTES_MAX: usize = 16 << 20;
+
+/// What a kernel wrote.
+struct Output {
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs every kernel of a folder that comes with its expected output; returns how many there are.
+fn check(folder: &str, eager: bool) -> usize {
+    let folder = corpus::testdata().join("bench").join(folder);
+    let mut engine = Config::new();
+    engine.eager(eager);
+    let engine = Engine::new(&engine).expect("the engine works on this machine");
+    let mut checked = 0;
+    for module in modules(&folder) {
+        let Some(expected) = expected(&module, "stdout") else { continue };
+        let output = run(&engine, &module, &folder);
+        let name = module.display();
+        assert_eq!(output.stdout, expected, "standard output of {name}: {}", output.stderr);
+        if let Some(expected) = expected_stderr(&module) {
+            assert_eq!(output.stderr, expected, "standard error of {name}");
+        }
+        checked += 1;
+    }
+    checked
+}
+
+fn modules(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder of a kernel");
+    let mut modules: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    modules.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    modules.sort();
+    modules
+}
+
+/// The file beside a kernel with its own name, or the folder's default.
+fn expected(module: &Path, stream: &str) -> Option<String> {
+    let own = module.with_extension(format!("{stream}.expected"));
+    let default = module.with_file_name(format!("default.{stream}.expected"));
+    std::fs::read_to_string(own).or_else(|_| std::fs::read_to_string(default)).ok()
+}
+
+/// Standard error where it says something; empty files stand for "not recorded".
+fn expected_stderr(module: &Path) -> Option<String> {
+    expected(module, "stderr").filter(|text| !text.is_empty())
+}
+
+fn run(engine: &Engine, path: &Path, folder: &Path) -> Output {
+    let stdout = MemoryOutput::new(OUTPUT_BYTES_MAX);
+    let stderr = MemoryOutput::new(OUTPUT_BYTES_MAX);
+    let mut context = WasiCtxBuilder::new();
+    context.arg("benchmark.wasm").stdout(Sink::memory(&stdout)).stderr(Sink::memory(&stderr));
+    context.preopen_dir(folder, ".", false).expect("the folder can be granted");
+    let context = context.build().expect("a context");
+    let module = Module::from_file(engine, path).expect("the kernel is valid");
+    let mut linker = Linker::new(engine);
+    wasmoor_wasi_p1::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx).expect("no name twice");
+    linker.func_wrap("bench", "start", || {}).expect("no name twice");
+    linker.func_wrap("bench", "end", || {}).expect("no name twice");
+    let mut store = Store::new(engine, context).expect("a store");
+    let instance = linker.instantiate(&mut store, &module).expect("all imports are there");
+    let start = instance.get_typed_func::<(), ()>(&store, "_start").expect("a command");
+    let result = start.call(&mut store, ());
+    let text = |output: &MemoryOutput| String::from_utf8_lossy(&output.take()).into_owned();
+    let output = Output { stdout: text(&stdout), stderr: text(&stderr) };
+    if let Err(error) = result {
+        let exit = error.downcast_ref::<Exit>().map(|exit| exit.code);
+        assert_eq!(exit, Some(0), "{}: {error:?}\n{}", path.display(), output.stderr);
+    }
+    output
+}
+
+macro_rules! kernels {
+    ($($name:ident: $folder:literal, $count:literal;)*) => { $(
+        mod $name {
+            #[test]
+            fn lazy() {
+                super::check_folder($folder, $count, false);
+            }
+
+            #[test]
+            fn eager() {
+                super::check_folder($folder, $count, true);
+            }
+        }
+    )* };
+}
+
+/// `count` kernels have an expected output; fewer would mean that the test tests less.
+fn check_folder(folder: &str, count: usize, eager: bool) {
+    if !corpus::testdata().join("bench").is_dir() {
+        let place = corpus::testdata();
+        return left_out(folder, &format!("no test data in {}", place.display()));
+    }
+    assert_eq!(check(folder, eager), count);
+}
+
+kernels! {
+    blake3: "blake3-scalar", 1;
+    bz2: "bz2", 1;
+    gcc_loops: "gcc-loops", 1;
+    intgemm: "intgemm-simd", 1;
+    libsodium: "libsodium", 60;
+    noop: "noop", 1;
+    pulldown_cmark: "pulldown-cmark", 1;
+    quicksort: "quicksort", 1;
+    regex: "regex", 1;
+    rust_compression: "rust-compression", 1;
+    rust_json: "rust-json", 1;
+    shootout: "shootout", 14;
+    tinygo: "tinygo", 1;
+}
