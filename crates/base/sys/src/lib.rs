@@ -16,6 +16,7 @@
 //!        make_executable(address, len)            read and execute, no longer writable
 //!        publish(written_at, executed_at, len)    instruction caches, on every core
 //! fault  FaultContext, install(handler), prepare_thread()
+//! thread lower_priority()
 //! stack  current_thread() -> address range
 //! kick   Thread, current_thread()             breaking off blocking calls
 //! fork   fork() -> raw fork without hooks
@@ -32,6 +33,7 @@ pub mod fork;
 pub mod kick;
 pub mod poll;
 pub mod stack;
+pub mod thread;
 pub mod vm;
 
 #[cfg(target_os = "linux")]

@@ -15,4 +15,4 @@ pub mod registry;
 pub use blobs::Blob;
 pub use compiler::*;
 pub use link::LinkError;
-pub use module_code::ModuleCode;
+pub use module_code::{ModuleCode, SampleHook};

@@ -19,7 +19,7 @@ use crate::link::{LinkError, relocate};
 use crate::registry;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_abi::tables::{encode_addresses, encode_traps};
 use wasmoor_module::Module;
@@ -43,6 +43,17 @@ pub struct ModuleCode {
     module: Arc<Module>,
     region: CodeRegion,
     blobs: Blobs,
+    /// Called when a guest was found in a function; set by the owner once.
+    on_sample: OnceLock<SampleHook>,
+}
+
+/// Called with the function that a guest was found in.
+pub struct SampleHook(pub Box<dyn Fn(DefinedFuncIndex) + Send + Sync>);
+
+impl std::fmt::Debug for SampleHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SampleHook")
+    }
 }
 
 impl ModuleCode {
@@ -76,7 +87,8 @@ impl ModuleCode {
     ) -> std::io::Result<Arc<Self>> {
         register_fork_hooks();
         let region = reserve(&module, mode)?;
-        let code = Arc::new(ModuleCode { module, region, blobs: Blobs::new() });
+        let on_sample = OnceLock::new();
+        let code = Arc::new(ModuleCode { module, region, blobs: Blobs::new(), on_sample });
         for func in code.module.bodies.keys() {
             code.slot(func).store(stub(func), Ordering::Relaxed);
         }
@@ -88,6 +100,18 @@ impl ModuleCode {
     #[must_use]
     pub fn module(&self) -> &Arc<Module> {
         &self.module
+    }
+
+    /// Sets what [`ModuleCode::sample`] calls; the first call counts.
+    pub fn set_sample_hook(&self, hook: SampleHook) {
+        let _ = self.on_sample.set(hook);
+    }
+
+    /// Tells the owner that a guest was found in a function. Not for signal handlers.
+    pub fn sample(&self, func: DefinedFuncIndex) {
+        if let Some(hook) = self.on_sample.get() {
+            (hook.0)(func);
+        }
     }
 
     /// A function's slot.

@@ -13,14 +13,51 @@ pub struct EngineConfig {
     pub tunables: Tunables,
     /// WebAssembly proposals that modules may use.
     pub features: Features,
-    /// The compiler; `None`: only code made ahead of time can run.
-    pub compiler: Option<Box<dyn FunctionCompiler>>,
+    /// Who makes code, and when.
+    pub compilers: Compilers,
     /// Whether modules are compiled whole when they are loaded.
     pub eager: bool,
     /// Threads for validation and eager compilation.
     pub threads: usize,
     /// Bytes of stack that guests may use on each thread.
     pub stack_bytes_max: usize,
+}
+
+/// Who makes code, and when.
+#[non_exhaustive]
+pub enum Compilers {
+    /// Nobody: only code made ahead of time can run.
+    None,
+    /// One compiler makes all code.
+    One(Box<dyn FunctionCompiler>),
+    /// The first makes every function's code when it is first called; the second remakes what
+    /// turns out to be hot, in the background.
+    Tiered {
+        /// Fast to compile.
+        first: Box<dyn FunctionCompiler>,
+        /// Fast to run.
+        second: Box<dyn FunctionCompiler>,
+    },
+}
+
+/// One of an engine's compilers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// For a function's first code.
+    First,
+    /// For better code.
+    Second,
+}
+
+impl Compilers {
+    fn get(&self, rank: Rank) -> Option<&dyn FunctionCompiler> {
+        match (self, rank) {
+            (Compilers::One(compiler), Rank::First) => Some(&**compiler),
+            (Compilers::Tiered { first, .. }, Rank::First) => Some(&**first),
+            (Compilers::Tiered { second, .. }, Rank::Second) => Some(&**second),
+            _ => None,
+        }
+    }
 }
 
 /// What stores and modules of one configuration share. Cheap to clone.
@@ -30,7 +67,8 @@ pub struct Engine(Arc<EngineInner>);
 struct EngineInner {
     config: EngineConfig,
     types: TypeRegistry,
-    workers: Mutex<Vec<Box<dyn FunctionWorker>>>,
+    /// Idle workers, by rank.
+    workers: [Mutex<Vec<Box<dyn FunctionWorker>>>; 2],
 }
 
 impl Engine {
@@ -43,7 +81,7 @@ impl Engine {
         Ok(Engine(Arc::new(EngineInner {
             config,
             types: TypeRegistry::default(),
-            workers: Mutex::new(Vec::new()),
+            workers: [const { Mutex::new(Vec::new()) }; 2],
         })))
     }
 
@@ -65,20 +103,31 @@ impl Engine {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Calls `f` with a compiler's worker; `None` when the engine has no compiler.
+    /// Whether functions are compiled twice.
+    #[must_use]
+    pub fn is_tiered(&self) -> bool {
+        matches!(self.0.config.compilers, Compilers::Tiered { .. })
+    }
+
+    /// Calls `f` with a compiler's worker; `None` when the engine has no such compiler.
     ///
     /// The list of idle workers is never waited for: a thread that finds it locked (or a process
     /// forked while it was) makes a worker of its own.
-    pub(crate) fn with_worker<R>(&self, f: impl FnOnce(&mut dyn FunctionWorker) -> R) -> Option<R> {
-        let compiler = self.0.config.compiler.as_ref()?;
-        let idle = match self.0.workers.try_lock() {
+    pub(crate) fn with_worker<R>(
+        &self,
+        rank: Rank,
+        f: impl FnOnce(&mut dyn FunctionWorker) -> R,
+    ) -> Option<R> {
+        let compiler = self.0.config.compilers.get(rank)?;
+        let workers = &self.0.workers[rank as usize];
+        let idle = match workers.try_lock() {
             Ok(mut workers) => workers.pop(),
             Err(TryLockError::Poisoned(workers)) => workers.into_inner().pop(),
             Err(TryLockError::WouldBlock) => None,
         };
         let mut worker = idle.unwrap_or_else(|| compiler.worker());
         let result = f(&mut *worker);
-        if let Ok(mut workers) = self.0.workers.try_lock()
+        if let Ok(mut workers) = workers.try_lock()
             && workers.len() < self.0.config.threads
         {
             workers.push(worker);
@@ -88,7 +137,9 @@ impl Engine {
 
     /// Drops idle workers, which keep buffers.
     pub fn drop_idle_workers(&self) {
-        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for workers in &self.0.workers {
+            workers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 }
 

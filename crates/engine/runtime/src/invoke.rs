@@ -9,12 +9,15 @@ use crate::arch;
 use crate::context::{CallFrame, StoreContext};
 use crate::error::{Error, ErrorKind};
 use crate::store::{Pending, StoreInner};
+use crate::tier;
 use crate::value::FuncPtr;
 use std::cell::{Cell, OnceCell};
 use std::ptr;
+use std::sync::Once;
 use std::sync::atomic::Ordering;
 use wasmoor_abi::TrapCode;
 use wasmoor_abi::limits::HOST_STACK_RESERVE_BYTES;
+use wasmoor_sys::fork::Hooks;
 use wasmoor_sys::kick;
 use wasmoor_sys::stack::{self, HostStack};
 
@@ -100,6 +103,9 @@ unsafe fn prepare_entry(store: *mut StoreInner) -> Result<(), Error> {
         (*store).context.stack_limit.store(limit, Ordering::Relaxed);
         (*store).context.compile_stack_top = prepared.compile_stack_top;
         (*store).poll.set_running(prepared.thread);
+        if (&*store).engine().is_tiered() && !(*store).poll.is_sampled() {
+            tier::register(&(*store).poll);
+        }
     }
     Ok(())
 }
@@ -116,6 +122,7 @@ fn prepare_thread() -> Result<Prepared, Error> {
         }
     });
     let top = top.map_err(system("allocate a stack for compiling"))?;
+    register_fork_hooks();
     let prepared = Prepared {
         compile_stack_top: top,
         stack_low: stack::current_thread_stack().start,
@@ -123,6 +130,23 @@ fn prepare_thread() -> Result<Prepared, Error> {
     };
     PREPARED.set(Some(prepared));
     Ok(prepared)
+}
+
+/// A child's one thread has another number than it had in the parent.
+fn register_fork_hooks() {
+    static ONCE: Once = Once::new();
+    static HOOKS: Hooks = Hooks { prepare: || {}, parent: || {}, child: fork_child };
+    ONCE.call_once(|| wasmoor_sys::fork::register(&HOOKS));
+}
+
+fn fork_child() {
+    PREPARED.set(None);
+    let context = current_store();
+    if !context.is_null() {
+        let thread = kick::current_thread().map_or(0, |thread| thread.number().get());
+        // SAFETY: wasm of this store called what forks, so the store is alive.
+        unsafe { (&*(*context).store).poll.set_running(thread) };
+    }
 }
 
 /// Why wasm was left.

@@ -67,6 +67,9 @@ fn make_chunk(first: u32) -> std::io::Result<CodeRegion> {
 }
 
 /// Called by the lazy stub. Answers the code's address, or 0 after recording why wasm is left.
+///
+/// # Safety
+/// See the head of this file.
 pub(crate) unsafe extern "C" fn compile_from_stub(vmctx: Address, index: u32) -> usize {
     // SAFETY: see the head of this file; the header's fields never change.
     let (store, module) = unsafe {

@@ -27,13 +27,14 @@ mod libcalls;
 mod limits;
 pub mod poll;
 pub mod store;
+mod tier;
 mod types;
 mod value;
 
 pub use backtrace::{Backtrace, Frame};
 pub use compiled::{CompileStats, CompiledModule};
 pub use deadline::Deadline;
-pub use engine::{Engine, EngineConfig};
+pub use engine::{Compilers, Engine, EngineConfig};
 pub use entities::*;
 pub use error::*;
 pub use host_func::{HostFuncDefinition, Panic, host_call};

@@ -65,6 +65,8 @@ unsafe fn libcall(
 /// Defines the entry points that the shims call.
 macro_rules! entry_points {
     ($( fn $name:ident($store:ident, $id:ident $(, $arg:ident: $ty:ty)*) $body:block )*) => { $(
+        /// # Safety
+        /// See the head of this file.
         pub(crate) unsafe extern "C" fn $name(vmctx: Address $(, $arg: $ty)*) -> Answer {
             let body = |$store: &mut StoreInner, $id: InstanceId| $body;
             // SAFETY: only shims call this, for compiled code.

@@ -16,9 +16,10 @@ use crate::invoke::current_store;
 use crate::store::{Pending, StoreInner};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use wasmoor_abi::TrapCode;
+use wasmoor_codegen::registry;
 use wasmoor_sys::kick::Thread;
 use wasmoor_sys::poll::PollRegion;
 
@@ -28,6 +29,8 @@ const REQUEST_INTERRUPT: u32 = 1;
 const REQUEST_DEADLINE: u32 = 2;
 /// The store's poll hook is called.
 const REQUEST_CALL_BACK: u32 = 4;
+/// The function that polls is noted as hot.
+const REQUEST_SAMPLE: u32 = 8;
 
 /// The request word and poll page of one store.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct PollState {
     request: AtomicU32,
     /// Number of the thread that is in the store's outermost entry, or 0.
     running: AtomicU32,
+    /// Whether the sampler knows the store.
+    sampled: AtomicBool,
     region: PollRegion,
 }
 
@@ -43,6 +48,7 @@ impl PollState {
         Ok(PollState {
             request: AtomicU32::new(0),
             running: AtomicU32::new(0),
+            sampled: AtomicBool::new(false),
             region: PollRegion::new()?,
         })
     }
@@ -76,9 +82,27 @@ impl PollState {
         self.running.store(thread, Ordering::Release);
     }
 
+    /// Whether the sampler knows the store.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.sampled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_sampled(&self, sampled: bool) {
+        self.sampled.store(sampled, Ordering::Relaxed);
+    }
+
+    /// Requests a sample if a guest runs; whether one does.
+    pub(crate) fn request_sample(&self) -> bool {
+        let running = self.running.load(Ordering::Acquire) != 0;
+        if running {
+            self.request(REQUEST_SAMPLE);
+        }
+        running
+    }
+
     /// Kicks the running thread if a request waits for it; whether it must be kicked again.
     pub(crate) fn kick(&self) -> bool {
-        if self.request.load(Ordering::SeqCst) == 0 {
+        if self.request.load(Ordering::SeqCst) & !REQUEST_SAMPLE == 0 {
             return false;
         }
         let Some(thread) = NonZeroU32::new(self.running.load(Ordering::Acquire)) else {
@@ -151,7 +175,7 @@ pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext 
     let context = current_store();
     // SAFETY: the stub runs on a thread that executes wasm of this store, and nothing else uses
     // the store meanwhile.
-    let served = catch_unwind(AssertUnwindSafe(|| unsafe { serve((*context).store) }));
+    let served = catch_unwind(AssertUnwindSafe(|| unsafe { serve((*context).store, stub_fp) }));
     let pending = match served {
         Ok(Ok(())) => return std::ptr::null_mut(),
         Ok(Err(mut error)) => {
@@ -174,8 +198,8 @@ pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext 
 }
 
 /// # Safety
-/// `store` is alive and used by nobody else.
-unsafe fn serve(store: *mut StoreInner) -> Result<(), Error> {
+/// `store` is alive and used by nobody else; `stub_fp` is the stub's frame.
+unsafe fn serve(store: *mut StoreInner, stub_fp: Address) -> Result<(), Error> {
     // SAFETY: the caller's promise.
     let requests = unsafe { (*store).poll.take() };
     let trap = |code| Error::from(ErrorKind::Trap(Trap { code, backtrace: Backtrace::default() }));
@@ -184,6 +208,11 @@ unsafe fn serve(store: *mut StoreInner) -> Result<(), Error> {
     }
     if requests & REQUEST_DEADLINE != 0 {
         return Err(trap(TrapCode::DeadlineExceeded));
+    }
+    if requests & REQUEST_SAMPLE != 0 {
+        // SAFETY: the stub's return address is the polling instruction's.
+        let pc = unsafe { *(stub_fp as *const Address).add(1) };
+        registry::with_code_at(pc, |code, blob, _| code.sample(blob.func));
     }
     if requests & REQUEST_CALL_BACK != 0 {
         // SAFETY: the caller's promise. The hook is out of the store while it runs.

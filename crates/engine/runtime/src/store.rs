@@ -38,6 +38,7 @@ pub struct StoreInner {
     pub(crate) memories: PrimaryMap<MemoryId, MemoryEntity>,
     pub(crate) tables: PrimaryMap<TableId, TableEntity>,
     pub(crate) globals: PrimaryMap<GlobalId, GlobalEntity>,
+    #[allow(clippy::vec_box, reason = "code holds the addresses of their parts")]
     host_funcs: Vec<Box<HostFunc>>,
     extern_refs: Vec<Box<dyn Any + Send + Sync>>,
     /// What the store's guests have taken.

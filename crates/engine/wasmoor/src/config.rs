@@ -1,9 +1,9 @@
 //! Engines and their configuration.
 
-use crate::{Features, Result};
+use crate::{Error, Features, Result};
 use wasmoor_abi::{MemoryMode, Tunables};
 use wasmoor_codegen::FunctionCompiler;
-use wasmoor_runtime as runtime;
+use wasmoor_runtime::{self as runtime, Compilers};
 
 /// Which compiler makes code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Engine {
         let config = runtime::EngineConfig {
             tunables: Tunables { memory_mode, fuel: config.fuel, poll: true },
             features: config.features,
-            compiler: compiler(config.tier)?,
+            compilers: compilers(config.tier)?,
             eager: config.eager,
             threads: config.threads,
             stack_bytes_max: config.stack_bytes_max,
@@ -165,15 +165,26 @@ impl Default for Engine {
     }
 }
 
+/// Who makes code for a tier, from the compilers that are built in.
+fn compilers(tier: Tier) -> Result<Compilers> {
+    let optimizing = || match optimizing()? {
+        Some(compiler) => Ok(Compilers::One(compiler)),
+        None => Ok(Compilers::None),
+    };
+    match tier {
+        Tier::Auto | Tier::Optimizing => optimizing(),
+    }
+}
+
 #[cfg(feature = "optimizing")]
-fn compiler(_tier: Tier) -> Result<Option<Box<dyn FunctionCompiler>>> {
+fn optimizing() -> Result<Option<Box<dyn FunctionCompiler>>> {
     let compiler =
         wasmoor_optimizing::OptimizingCompiler::new(&wasmoor_optimizing::Options::default())
-            .map_err(|error| runtime::Error::usage(error.to_string()))?;
+            .map_err(|error| Error::usage(error.to_string()))?;
     Ok(Some(Box::new(compiler)))
 }
 
 #[cfg(not(feature = "optimizing"))]
-fn compiler(_tier: Tier) -> Result<Option<Box<dyn FunctionCompiler>>> {
+fn optimizing() -> Result<Option<Box<dyn FunctionCompiler>>> {
     Ok(None)
 }

@@ -37,10 +37,7 @@ impl Func {
         mut store: impl AsContextMut<Data = T>,
         func: impl IntoFunc<T, P, R>,
     ) -> Func {
-        Self::from_definition(
-            &mut store.as_context_mut().inner(),
-            &Arc::new(func.into_definition()),
-        )
+        Self::from_definition(store.as_context_mut().inner(), &Arc::new(func.into_definition()))
     }
 
     /// A host function of a type known at run time.
@@ -50,7 +47,7 @@ impl Func {
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Func {
         let definition = Arc::new(untyped_definition(ty, func));
-        Self::from_definition(&mut store.as_context_mut().inner(), &definition)
+        Self::from_definition(store.as_context_mut().inner(), &definition)
     }
 
     pub(crate) fn from_definition(
@@ -221,6 +218,8 @@ macro_rules! into_func {
             R: HostResult,
         {
             fn into_definition(self) -> HostFuncDefinition {
+                /// # Safety
+                /// See [`runtime::context::HostEntry`].
                 #[allow(non_snake_case)]
                 unsafe extern "C" fn entry<F, R: HostResult, $($arg: WasmTy),*>(
                     context: *mut HostContext,
@@ -249,6 +248,8 @@ macro_rules! into_func {
             R: HostResult,
         {
             fn into_definition(self) -> HostFuncDefinition {
+                /// # Safety
+                /// See [`runtime::context::HostEntry`].
                 #[allow(non_snake_case)]
                 unsafe extern "C" fn entry<T, F, R: HostResult, $($arg: WasmTy),*>(
                     context: *mut HostContext,

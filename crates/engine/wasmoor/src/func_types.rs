@@ -367,7 +367,7 @@ macro_rules! lists {
 
         impl<$($name: WasmTy),*> FromArguments for ($($name,)*) {
             #[inline]
-            #[allow(unused_variables)]
+            #[allow(unused_variables, clippy::unused_unit)]
             fn from_arguments(arguments: &mut Arguments<'_>) -> Self {
                 ($( arguments.next::<$name>(), )*)
             }

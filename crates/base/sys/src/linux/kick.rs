@@ -31,7 +31,7 @@ impl Thread {
         Thread(number)
     }
 
-    /// Sends one kick. Async-signal-safe.
+    /// Sends one kick.
     pub fn kick(self) {
         // SAFETY: sends a signal that has a handler to a thread of this process, or to none.
         unsafe {
@@ -62,7 +62,7 @@ fn install() -> io::Result<()> {
             action.sa_sigaction = on_kick as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
             if sigaction(libc::SIGURG, ptr::null(), &raw mut former) == 0
-                && former.sa_flags & libc::SA_SIGINFO != 0
+                && ![libc::SIG_DFL, libc::SIG_IGN].contains(&former.sa_sigaction)
             {
                 FORMER.store(former.sa_sigaction, Ordering::SeqCst);
             }
@@ -80,7 +80,8 @@ extern "C" fn on_kick(signal: c_int, info: *mut siginfo_t, frame: *mut c_void) {
     let former = FORMER.load(Ordering::SeqCst);
     if former != 0 {
         type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
-        // SAFETY: the kernel had this address as a handler with SA_SIGINFO.
+        // SAFETY: the kernel had this address as a handler; one without SA_SIGINFO takes the first
+        // argument and does not see the others.
         let former = unsafe { transmute::<usize, Handler>(former) };
         former(signal, info, frame);
     }

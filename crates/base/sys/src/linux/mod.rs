@@ -5,6 +5,7 @@ pub(crate) mod fault;
 pub(crate) mod fork;
 pub(crate) mod kick;
 pub(crate) mod stack;
+pub(crate) mod thread;
 pub(crate) mod vm;
 
 #[cfg_attr(target_arch = "x86_64", path = "arch/x86_64.rs")]

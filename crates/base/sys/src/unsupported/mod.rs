@@ -7,6 +7,7 @@ pub(crate) mod fault;
 pub(crate) mod fork;
 pub(crate) mod kick;
 pub(crate) mod stack;
+pub(crate) mod thread;
 pub(crate) mod vm;
 
 fn unsupported<T>() -> std::io::Result<T> {

@@ -129,6 +129,9 @@ pub unsafe extern "C" fn enter(
 }
 
 /// The end of [`enter`], with its frame pointer in rbp and the status in eax.
+///
+/// # Safety
+/// Jumped to by this file alone.
 #[unsafe(naked)]
 unsafe extern "C" fn leave() {
     naked_asm!(
@@ -167,6 +170,9 @@ pub unsafe extern "C" fn unwind_to_entry(store: *mut StoreContext) -> ! {
 }
 
 /// What the slot of every host function points to: wasm calls it with a [`HostContext`] as vmctx.
+///
+/// # Safety
+/// Only wasm code may call it, with a living [`HostContext`].
 #[unsafe(naked)]
 pub unsafe extern "C" fn host_call() {
     naked_asm!(
@@ -239,6 +245,9 @@ pub unsafe extern "C" fn host_call() {
 
 /// Where a thunk jumps with the function's index in eax and everything else as the caller left
 /// it: has the function compiled, on a stack of the host's, and goes on in its code.
+///
+/// # Safety
+/// Only thunks may jump to it, for wasm code that calls with the vmctx of a living instance.
 #[unsafe(naked)]
 pub unsafe extern "C" fn lazy_stub() {
     naked_asm!(
@@ -296,6 +305,9 @@ pub unsafe extern "C" fn lazy_stub() {
 
 /// Where the fault handler sends a guest that polled, as if the polling instruction had called
 /// it: keeps every register and the flags, and serves the request.
+///
+/// # Safety
+/// Only for a thread that the fault handler found at a poll.
 #[unsafe(naked)]
 pub unsafe extern "C" fn poll_stub() {
     naked_asm!(
@@ -404,6 +416,8 @@ macro_rules! libcall_shims {
         mod shims {
             use super::*;
             $(
+                /// # Safety
+                /// Only wasm code may call it, as the libcall's signature says.
                 #[unsafe(naked)]
                 pub(super) unsafe extern "C" fn $name() {
                     naked_asm!(

@@ -1,0 +1,3 @@
+//! Priorities.
+
+pub(crate) fn lower_priority() {}
