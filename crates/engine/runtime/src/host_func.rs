@@ -10,7 +10,7 @@
 
 use crate::arch;
 use crate::backtrace::Backtrace;
-use crate::context::{HostContext, HostEntry, Registers, StoreContext};
+use crate::context::{Address, HostContext, HostEntry, Registers, StoreContext};
 use crate::error::Error;
 use crate::store::{Pending, StoreInner};
 use std::any::Any;
@@ -33,6 +33,8 @@ impl std::fmt::Debug for Panic {
 pub struct HostFuncDefinition {
     ty: FuncType,
     stack_bytes: u32,
+    /// Address of the stub that wasm calls.
+    stub: Address,
     entry: HostEntry,
     data: Box<dyn Any + Send + Sync>,
 }
@@ -53,7 +55,9 @@ impl HostFuncDefinition {
     #[must_use]
     pub unsafe fn new(ty: FuncType, entry: HostEntry, data: Box<dyn Any + Send + Sync>) -> Self {
         let stack_bytes = CallShape::new(&arch::CONVENTION, &ty).stack_bytes;
-        HostFuncDefinition { ty, stack_bytes, entry, data }
+        let stub: unsafe extern "C" fn() =
+            if is_integers(&ty) { arch::host_call_integers } else { arch::host_call };
+        HostFuncDefinition { stub: stub as *const () as Address, ty, stack_bytes, entry, data }
     }
 
     /// The type.
@@ -69,9 +73,15 @@ impl HostFuncDefinition {
             store,
             entry: self.entry,
             data: (&raw const *self.data).cast(),
-            slot: AtomicUsize::new(arch::host_call as *const () as usize),
+            slot: AtomicUsize::new(self.stub),
         }
     }
+}
+
+/// Whether the short stubs serve a type: no floats and vectors, at most one result.
+fn is_integers(ty: &FuncType) -> bool {
+    let mut types = ty.params.iter().chain(&ty.results);
+    ty.results.len() <= 1 && !types.any(|ty| ty.is_float_or_vector())
 }
 
 /// What a [`HostEntry`] does around the function proper: hands `f` the store, its data and the

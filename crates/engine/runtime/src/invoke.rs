@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::arch;
-use crate::context::{CallFrame, StoreContext};
+use crate::context::{Address, CallFrame, StoreContext};
 use crate::error::{Error, ErrorKind};
 use crate::store::{Pending, StoreInner};
 use crate::tier;
@@ -64,6 +64,39 @@ pub unsafe fn invoke(
     frame: &mut CallFrame,
 ) -> Result<(), Error> {
     // SAFETY: the caller's promise.
+    unsafe { invoke_through(arch::enter, store, func, frame) }
+}
+
+/// As [`invoke`], for a type without floats and vectors and with at most one result.
+///
+/// # Errors
+/// As [`invoke`].
+///
+/// # Safety
+/// As [`invoke`].
+#[inline]
+pub unsafe fn invoke_integers(
+    store: *mut StoreInner,
+    func: FuncPtr,
+    frame: &mut CallFrame,
+) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    unsafe { invoke_through(arch::enter_integers, store, func, frame) }
+}
+
+/// The entry stubs' type.
+type EntryStub = unsafe extern "C" fn(*mut CallFrame, Address, Address, *mut StoreContext) -> u32;
+
+/// # Safety
+/// As [`invoke`]; `stub` serves the function's type.
+#[inline(always)]
+unsafe fn invoke_through(
+    stub: EntryStub,
+    store: *mut StoreInner,
+    func: FuncPtr,
+    frame: &mut CallFrame,
+) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
     unsafe {
         let context = &raw mut (*store).context;
         let outermost = (*context).entry_fp == 0;
@@ -73,7 +106,7 @@ pub unsafe fn invoke(
         let func = func.as_ref();
         let code = (*func.slot).load(Ordering::Acquire);
         let former = CURRENT.replace(context);
-        let status = arch::enter(frame, func.vmctx, code, context);
+        let status = stub(frame, func.vmctx, code, context);
         CURRENT.set(former);
         if outermost {
             (*store).poll.set_running(0);

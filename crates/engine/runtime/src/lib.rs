@@ -40,7 +40,7 @@ pub use error::*;
 pub use host_func::{HostFuncDefinition, Panic, host_call};
 pub use instance::Instance;
 pub use instantiate::{describe_entity, unknown_imports};
-pub use invoke::invoke;
+pub use invoke::{invoke, invoke_integers};
 pub use limits::{Meter, StoreLimits};
 pub use poll::InterruptHandle;
 pub use store::StoreInner;

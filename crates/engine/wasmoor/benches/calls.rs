@@ -51,7 +51,11 @@ fn main() -> Result<()> {
         (0..n).try_for_each(|_| nop.call(&mut store, ()))
     })?;
     report("host to wasm, typed, (i32, i32) -> i32", n, || {
-        (0..n).try_for_each(|i| add.call(&mut store, (i, 1)).map(|sum| drop(black_box(sum))))
+        (0..n).try_for_each(|i| {
+            add.call(&mut store, (i, 1)).map(|sum| {
+                black_box(sum);
+            })
+        })
     })?;
     report("host to wasm, untyped, (i32, i32) -> i32", n, || {
         let mut results = [Val::I32(0)];

@@ -12,6 +12,7 @@
 use crate::func::Func;
 use crate::val::ExternRef;
 use crate::{Result, ValType};
+use std::mem::MaybeUninit;
 use wasmoor_abi::call::{AREA_CELL_BYTES, Convention};
 use wasmoor_runtime::arch::CONVENTION;
 use wasmoor_runtime::context::{CallFrame, Registers};
@@ -156,21 +157,41 @@ const fn needs_area(types: &[ValType]) -> bool {
     gprs > CONVENTION.gpr_results as usize || fprs > CONVENTION.fpr_results as usize
 }
 
-/// Bytes of stack arguments and of the return area that any list here can need: 16 values.
+/// Whether neither list has floats and vectors, and there is at most one result.
+pub(crate) const fn is_integers(params: &[ValType], results: &[ValType]) -> bool {
+    let mut at = 0;
+    while at < params.len() + results.len() {
+        let ty = if at < params.len() { params[at] } else { results[at - params.len()] };
+        if ty.is_float_or_vector() {
+            return false;
+        }
+        at += 1;
+    }
+    results.len() <= 1
+}
+
+/// Words of stack arguments, and twice the cells of the return area, that a list of 16 values can
+/// need.
 const SPILL_WORDS: usize = 32;
 
 /// A call from the host: registers, stack arguments and return area.
 #[doc(hidden)]
 pub struct HostCall {
     frame: CallFrame,
-    stack: [u64; SPILL_WORDS],
-    area: [u128; SPILL_WORDS / 2],
+    /// Written where there are stack arguments, before wasm reads them.
+    stack: MaybeUninit<[u64; SPILL_WORDS]>,
+    /// Zeroed where there is a return area.
+    area: MaybeUninit<[u128; SPILL_WORDS / 2]>,
 }
 
 impl HostCall {
     #[inline]
     fn new() -> Self {
-        HostCall { frame: CallFrame::new(), stack: [0; SPILL_WORDS], area: [0; SPILL_WORDS / 2] }
+        HostCall {
+            frame: CallFrame::new(),
+            stack: MaybeUninit::uninit(),
+            area: MaybeUninit::uninit(),
+        }
     }
 }
 
@@ -274,11 +295,13 @@ impl HostCall {
     #[inline]
     pub(crate) fn frame<P: WasmParams, R: WasmResults>(&mut self) -> &mut CallFrame {
         if R::NEEDS_AREA {
+            // Code writes as many bytes of a cell as its value has.
+            self.area = MaybeUninit::zeroed();
             self.frame.gpr[1] = self.area.as_mut_ptr() as usize as u64;
         }
         let words = const { stack_words(P::TYPES, R::NEEDS_AREA) };
         if words > 0 {
-            self.frame.stack = self.stack.as_ptr();
+            self.frame.stack = self.stack.as_ptr().cast();
             self.frame.stack_words = words;
         }
         &mut self.frame
@@ -291,9 +314,13 @@ impl HostCall {
             NextPlace::Gpr(at) => self.frame.gpr[at] = bits as u64,
             NextPlace::Fpr(at) => self.frame.fpr[at] = bits,
             NextPlace::Memory(at) => {
-                self.stack[at / 8] = bits as u64;
-                if T::TYPE.bytes() == 16 {
-                    self.stack[at / 8 + 1] = (bits >> 64) as u64;
+                let words = self.stack.as_mut_ptr().cast::<u64>();
+                // SAFETY: a list of 16 values needs at most `SPILL_WORDS`.
+                unsafe {
+                    words.byte_add(at).write(bits as u64);
+                    if T::TYPE.bytes() == 16 {
+                        words.byte_add(at + 8).write((bits >> 64) as u64);
+                    }
                 }
             }
         }
@@ -305,7 +332,15 @@ impl HostCall {
         let bits = match places.result(&CONVENTION, T::TYPE) {
             NextPlace::Gpr(at) => u128::from(self.frame.gpr[at]),
             NextPlace::Fpr(at) => self.frame.fpr[at],
-            NextPlace::Memory(at) => self.area[at / AREA_CELL_BYTES as usize],
+            // SAFETY: the area was zeroed by `frame`, and wasm has written the results to it.
+            NextPlace::Memory(at) => unsafe {
+                let cell = self.area.as_ptr().byte_add(at);
+                if T::TYPE.bytes() == 16 {
+                    cell.cast::<u128>().read()
+                } else {
+                    u128::from(cell.cast::<u64>().read())
+                }
+            },
         };
         T::from_bits(bits, store)
     }

@@ -7,7 +7,7 @@
 
 use crate::Result;
 use crate::func::Func;
-use crate::func_types::{WasmParams, WasmResults};
+use crate::func_types::{WasmParams, WasmResults, is_integers};
 use crate::store::{AsContextMut, check_store};
 use std::marker::PhantomData;
 use wasmoor_runtime as runtime;
@@ -56,8 +56,15 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         check_store(self.func.store, store.inner());
         let mut call = params.store(id, R::NEEDS_AREA)?;
         let inner = store.inner_ptr();
+        let frame = call.frame::<P, R>();
         // SAFETY: the function belongs to the store and has this type, which was checked.
-        unsafe { runtime::invoke(inner, self.func.ptr, call.frame::<P, R>()) }?;
+        unsafe {
+            if const { is_integers(P::TYPES, R::TYPES) } {
+                runtime::invoke_integers(inner, self.func.ptr, frame)
+            } else {
+                runtime::invoke(inner, self.func.ptr, frame)
+            }
+        }?;
         Ok(R::load(&call, id))
     }
 }

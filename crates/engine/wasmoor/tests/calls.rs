@@ -20,7 +20,8 @@ impl Random {
     }
 
     fn value(&mut self, ty: ValType) -> Val {
-        let bits = u128::from(self.next(1 << 31)) << 64 | u128::from(self.next(1 << 31)) * 0x1_0001;
+        let bits =
+            (u128::from(self.next(1 << 31)) << 64) | (u128::from(self.next(1 << 31)) * 0x1_0001);
         match ty {
             ValType::I32 => Val::I32(bits as i32),
             ValType::I64 => Val::I64(bits as i64),

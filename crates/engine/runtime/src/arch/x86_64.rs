@@ -49,6 +49,55 @@ pub unsafe fn former_entry(entry_fp: Address) -> (Address, Address) {
     }
 }
 
+/// The entry stub; `$load` and `$store` move vector registers, `$results` further results.
+macro_rules! entry_stub {
+    ([$($load:literal)*] [$($results:literal)*]) => {
+        naked_asm!(
+            "push rbp",
+            "mov rbp, rsp",
+            "push rbx",
+            "push r12",
+            "push r13",
+            "push r14",
+            "push r15",
+            "push rdi",
+            "push rcx",
+            "push qword ptr [rcx + {entry}]",
+            "push qword ptr [rcx + {exit}]",
+            "push rax",
+            "mov [rcx + {entry}], rbp",
+            "mov rax, rdi",
+            "mov r11, rdx",
+            "mov rdi, rsi",
+            // Stack arguments, last word first.
+            "mov r10, [rax + 200]",
+            "test r10, r10",
+            "jz 3f",
+            "mov r9, [rax + 192]",
+            "2:",
+            "push qword ptr [r9 + r10*8 - 8]",
+            "dec r10",
+            "jnz 2b",
+            "3:",
+            $($load,)*
+            "mov rsi, [rax + 8]",
+            "mov rdx, [rax + 16]",
+            "mov rcx, [rax + 24]",
+            "mov r8, [rax + 32]",
+            "mov r9, [rax + 40]",
+            "call r11",
+            "mov r11, [rbp - 48]",
+            "mov [r11], rax",
+            $($results,)*
+            "xor eax, eax",
+            "jmp {leave}",
+            entry = const STORE_ENTRY,
+            exit = const STORE_EXIT_FP,
+            leave = sym leave,
+        )
+    };
+}
+
 /// Calls `code` with the registers and stack arguments of `frame` and stores its results there.
 /// Returns 0, or 1 when wasm was left by [`unwind_to_entry`].
 ///
@@ -62,70 +111,49 @@ pub unsafe extern "C" fn enter(
     code: Address,
     store: *mut StoreContext,
 ) -> u32 {
-    naked_asm!(
-        "push rbp",
-        "mov rbp, rsp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "push rdi",
-        "push rcx",
-        "push qword ptr [rcx + {entry}]",
-        "push qword ptr [rcx + {exit}]",
-        "push rax",
-        "mov [rcx + {entry}], rbp",
-        "mov rax, rdi",
-        "mov r11, rdx",
-        "mov rdi, rsi",
-        // Stack arguments, last word first.
-        "mov r10, [rax + 200]",
-        "test r10, r10",
-        "jz 3f",
-        "mov r9, [rax + 192]",
-        "2:",
-        "push qword ptr [r9 + r10*8 - 8]",
-        "dec r10",
-        "jnz 2b",
-        "3:",
-        "movups xmm0, [rax + 64]",
-        "movups xmm1, [rax + 80]",
-        "movups xmm2, [rax + 96]",
-        "movups xmm3, [rax + 112]",
-        "movups xmm4, [rax + 128]",
-        "movups xmm5, [rax + 144]",
-        "movups xmm6, [rax + 160]",
-        "movups xmm7, [rax + 176]",
-        "mov rsi, [rax + 8]",
-        "mov rdx, [rax + 16]",
-        "mov rcx, [rax + 24]",
-        "mov r8, [rax + 32]",
-        "mov r9, [rax + 40]",
-        "call r11",
-        "mov r11, [rbp - 48]",
-        "mov [r11], rax",
-        "mov [r11 + 8], rcx",
-        "mov [r11 + 16], rdx",
-        "mov [r11 + 24], rsi",
-        "mov [r11 + 32], rdi",
-        "mov [r11 + 40], r8",
-        "mov [r11 + 48], r9",
-        "mov [r11 + 56], r10",
-        "movups [r11 + 64], xmm0",
-        "movups [r11 + 80], xmm1",
-        "movups [r11 + 96], xmm2",
-        "movups [r11 + 112], xmm3",
-        "movups [r11 + 128], xmm4",
-        "movups [r11 + 144], xmm5",
-        "movups [r11 + 160], xmm6",
-        "movups [r11 + 176], xmm7",
-        "xor eax, eax",
-        "jmp {leave}",
-        entry = const STORE_ENTRY,
-        exit = const STORE_EXIT_FP,
-        leave = sym leave,
+    entry_stub!(
+        [
+            "movups xmm0, [rax + 64]"
+            "movups xmm1, [rax + 80]"
+            "movups xmm2, [rax + 96]"
+            "movups xmm3, [rax + 112]"
+            "movups xmm4, [rax + 128]"
+            "movups xmm5, [rax + 144]"
+            "movups xmm6, [rax + 160]"
+            "movups xmm7, [rax + 176]"
+        ]
+        [
+            "mov [r11 + 8], rcx"
+            "mov [r11 + 16], rdx"
+            "mov [r11 + 24], rsi"
+            "mov [r11 + 32], rdi"
+            "mov [r11 + 40], r8"
+            "mov [r11 + 48], r9"
+            "mov [r11 + 56], r10"
+            "movups [r11 + 64], xmm0"
+            "movups [r11 + 80], xmm1"
+            "movups [r11 + 96], xmm2"
+            "movups [r11 + 112], xmm3"
+            "movups [r11 + 128], xmm4"
+            "movups [r11 + 144], xmm5"
+            "movups [r11 + 160], xmm6"
+            "movups [r11 + 176], xmm7"
+        ]
     )
+}
+
+/// As [`enter`], for types without floats and vectors and with at most one result.
+///
+/// # Safety
+/// As [`enter`].
+#[unsafe(naked)]
+pub unsafe extern "C" fn enter_integers(
+    frame: *mut CallFrame,
+    vmctx: Address,
+    code: Address,
+    store: *mut StoreContext,
+) -> u32 {
+    entry_stub!([] [])
 }
 
 /// The end of [`enter`], with its frame pointer in rbp and the status in eax.
@@ -169,78 +197,101 @@ pub unsafe extern "C" fn unwind_to_entry(store: *mut StoreContext) -> ! {
     )
 }
 
-/// What the slot of every host function points to: wasm calls it with a [`HostContext`] as vmctx.
+/// The stub of host functions; `$spill` and `$load` move vector registers, `$results` further
+/// results.
+macro_rules! host_stub {
+    ([$($spill:literal)*] [$($results:literal)*]) => {
+        naked_asm!(
+            "push rbp",
+            "mov rbp, rsp",
+            "push rbx",
+            "sub rsp, 200",
+            "mov [rsp + 8], rsi",
+            "mov [rsp + 16], rdx",
+            "mov [rsp + 24], rcx",
+            "mov [rsp + 32], r8",
+            "mov [rsp + 40], r9",
+            $($spill,)*
+            "mov rax, [rdi + {store}]",
+            "mov [rax + {exit}], rbp",
+            // rbx keeps the context over the call.
+            "mov rbx, rdi",
+            "mov rsi, rsp",
+            "lea rdx, [rbp + 16]",
+            "call [rdi + {host_entry}]",
+            "mov r11, rbx",
+            "test eax, eax",
+            "jnz 3f",
+            "mov rbx, [rbp - 8]",
+            "mov rax, [rsp]",
+            $($results,)*
+            "mov r11d, [r11 + {stack_bytes}]",
+            "leave",
+            "test r11, r11",
+            "jnz 2f",
+            "ret",
+            // Pop the stack arguments: move the return address over them.
+            "2:",
+            "add r11, rsp",
+            "pop qword ptr [r11]",
+            "mov rsp, r11",
+            "ret",
+            "3:",
+            "mov rdi, [r11 + {store}]",
+            "jmp {unwind}",
+            store = const HOST_STORE,
+            host_entry = const HOST_ENTRY,
+            stack_bytes = const HOST_STACK_BYTES,
+            exit = const STORE_EXIT_FP,
+            unwind = sym unwind_to_entry,
+        )
+    };
+}
+
+/// What the slot of a host function points to: wasm calls it with a [`HostContext`] as vmctx.
 ///
 /// # Safety
 /// Only wasm code may call it, with a living [`HostContext`].
 #[unsafe(naked)]
 pub unsafe extern "C" fn host_call() {
-    naked_asm!(
-        "push rbp",
-        "mov rbp, rsp",
-        "push rbx",
-        "sub rsp, 200",
-        "mov [rsp + 8], rsi",
-        "mov [rsp + 16], rdx",
-        "mov [rsp + 24], rcx",
-        "mov [rsp + 32], r8",
-        "mov [rsp + 40], r9",
-        "movups [rsp + 64], xmm0",
-        "movups [rsp + 80], xmm1",
-        "movups [rsp + 96], xmm2",
-        "movups [rsp + 112], xmm3",
-        "movups [rsp + 128], xmm4",
-        "movups [rsp + 144], xmm5",
-        "movups [rsp + 160], xmm6",
-        "movups [rsp + 176], xmm7",
-        "mov rax, [rdi + {store}]",
-        "mov [rax + {exit}], rbp",
-        "mov rax, [rdi + {host_entry}]",
-        // rbx keeps the context over the call.
-        "mov rbx, rdi",
-        "mov rsi, rsp",
-        "lea rdx, [rbp + 16]",
-        "call rax",
-        "mov r11, rbx",
-        "test eax, eax",
-        "jnz 3f",
-        "mov rbx, [rbp - 8]",
-        "mov rax, [rsp]",
-        "mov rcx, [rsp + 8]",
-        "mov rdx, [rsp + 16]",
-        "mov rsi, [rsp + 24]",
-        "mov rdi, [rsp + 32]",
-        "mov r8, [rsp + 40]",
-        "mov r9, [rsp + 48]",
-        "mov r10, [rsp + 56]",
-        "movups xmm0, [rsp + 64]",
-        "movups xmm1, [rsp + 80]",
-        "movups xmm2, [rsp + 96]",
-        "movups xmm3, [rsp + 112]",
-        "movups xmm4, [rsp + 128]",
-        "movups xmm5, [rsp + 144]",
-        "movups xmm6, [rsp + 160]",
-        "movups xmm7, [rsp + 176]",
-        "mov r11d, [r11 + {stack_bytes}]",
-        "leave",
-        "test r11, r11",
-        "jnz 2f",
-        "ret",
-        // Pop the stack arguments: move the return address over them.
-        "2:",
-        "add r11, rsp",
-        "pop qword ptr [r11]",
-        "mov rsp, r11",
-        "ret",
-        "3:",
-        "mov rdi, [r11 + {store}]",
-        "jmp {unwind}",
-        store = const HOST_STORE,
-        host_entry = const HOST_ENTRY,
-        stack_bytes = const HOST_STACK_BYTES,
-        exit = const STORE_EXIT_FP,
-        unwind = sym unwind_to_entry,
+    host_stub!(
+        [
+            "movups [rsp + 64], xmm0"
+            "movups [rsp + 80], xmm1"
+            "movups [rsp + 96], xmm2"
+            "movups [rsp + 112], xmm3"
+            "movups [rsp + 128], xmm4"
+            "movups [rsp + 144], xmm5"
+            "movups [rsp + 160], xmm6"
+            "movups [rsp + 176], xmm7"
+        ]
+        [
+            "mov rcx, [rsp + 8]"
+            "mov rdx, [rsp + 16]"
+            "mov rsi, [rsp + 24]"
+            "mov rdi, [rsp + 32]"
+            "mov r8, [rsp + 40]"
+            "mov r9, [rsp + 48]"
+            "mov r10, [rsp + 56]"
+            "movups xmm0, [rsp + 64]"
+            "movups xmm1, [rsp + 80]"
+            "movups xmm2, [rsp + 96]"
+            "movups xmm3, [rsp + 112]"
+            "movups xmm4, [rsp + 128]"
+            "movups xmm5, [rsp + 144]"
+            "movups xmm6, [rsp + 160]"
+            "movups xmm7, [rsp + 176]"
+        ]
     )
+}
+
+/// As [`host_call`], for types without floats and vectors and with at most one result.
+///
+/// # Safety
+/// As [`host_call`].
+#[unsafe(naked)]
+pub unsafe extern "C" fn host_call_integers() {
+    host_stub!([] [])
 }
 
 /// Where a thunk jumps with the function's index in eax and everything else as the caller left
