@@ -15,6 +15,8 @@ pub struct Budget {
     /// CLIF instructions above which a function is refused as too large. The backend's own
     /// limits (about 2 million virtual registers) refuse others below this.
     pub insts_max: usize,
+    /// CLIF values (results and block parameters) above which a function is refused.
+    pub values_max: usize,
 }
 
 impl Default for Budget {
@@ -23,6 +25,7 @@ impl Default for Budget {
             optimized_body_bytes_max: 1 << 20,
             optimized_insts_max: 1_000_000,
             insts_max: 4_000_000,
+            values_max: 8_000_000,
         }
     }
 }

@@ -31,21 +31,24 @@ impl Worker {
         }
     }
 
-    /// Compiles within the budget, or without optimization, or not at all.
+    /// Compiles with optimization if the budget allows it and the backend can, else without.
     fn compile_within_budget(&mut self, job: &CompileJob<'_>) -> Result<CompiledFunction> {
         let shared = Arc::clone(&self.shared);
-        let body_bytes = job.module.body_bytes(job.func).len();
-        if body_bytes <= shared.budget.optimized_body_bytes_max {
-            let polls = self.translate(job, &*shared.isa)?;
-            if self.context.func.dfg.num_insts() <= shared.budget.optimized_insts_max {
-                match self.emit(&*shared.isa, &polls) {
-                    Err(CompileError::TooLarge { .. }) => {}
-                    done => return done,
-                }
+        let mut polls = self.translate(job, &*shared.isa)?;
+        if self.is_worth_optimizing(job) {
+            match self.emit(&*shared.isa, &polls) {
+                Err(CompileError::TooLarge { .. }) => polls = self.translate(job, &*shared.isa)?,
+                done => return done,
             }
         }
-        let polls = self.translate(job, &*shared.isa_unoptimized)?;
-        self.emit(&*shared.isa_unoptimized, &polls).map_err(|error| name_function(error, job))
+        self.emit(&*shared.isa_unoptimized, &polls)
+    }
+
+    /// Whether the translated function is within the budget for optimization.
+    fn is_worth_optimizing(&self, job: &CompileJob<'_>) -> bool {
+        let budget = &self.shared.budget;
+        job.module.body_bytes(job.func).len() <= budget.optimized_body_bytes_max
+            && self.context.func.dfg.num_insts() <= budget.optimized_insts_max
     }
 
     /// Builds the function's CLIF in the context; gives back the block of each poll site.
@@ -88,7 +91,7 @@ impl FunctionWorker for Worker {
     fn compile(&mut self, job: &CompileJob<'_>) -> Result<CompiledFunction> {
         // A panic in the backend is a bug, but a guest must not take its host down with it.
         match catch_unwind(AssertUnwindSafe(|| self.compile_within_budget(job))) {
-            Ok(done) => done,
+            Ok(done) => done.map_err(|error| name_function(error, job)),
             Err(panic) => {
                 *self = Worker::new(Arc::clone(&self.shared));
                 let text = panic

@@ -212,16 +212,19 @@ impl<'a> Translator<'a> {
         self.builder.set_srcloc(SourceLoc::new(offset));
     }
 
+    /// Gives up on functions that grow beyond the budget. Values count too: a few operators
+    /// inside deeply nested loops can make a block parameter per local and loop.
     fn check_size(&self) -> Result {
-        let insts = self.builder.func.dfg.num_insts();
-        if insts > self.target.budget.insts_max {
-            return Err(too_large(format!(
-                "function {} needs more than {} instructions",
-                self.module.func_index(self.job.func).as_u32(),
-                self.target.budget.insts_max
-            )));
-        }
-        Ok(())
+        let dfg = &self.builder.func.dfg;
+        let budget = self.target.budget;
+        let (what, limit) = if dfg.num_insts() > budget.insts_max {
+            ("instructions", budget.insts_max)
+        } else if dfg.num_values() > budget.values_max {
+            ("values", budget.values_max)
+        } else {
+            return Ok(());
+        };
+        Err(too_large(format!("it needs more than {limit} {what}")))
     }
 
     /// Makes the prologue compare the stack pointer with the store's limit.

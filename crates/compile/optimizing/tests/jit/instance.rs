@@ -45,6 +45,7 @@ pub(crate) struct State {
     tables: Vec<Vec<u64>>,
     memories: Vec<Mapping>,
     /// Definitions of imported entities: tables, memories, globals.
+    #[allow(clippy::vec_box, reason = "machine code holds their addresses")]
     imported: Vec<Box<[u128; 1]>>,
     data_dropped: Vec<bool>,
     elem_dropped: Vec<bool>,

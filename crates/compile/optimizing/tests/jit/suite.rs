@@ -225,8 +225,7 @@ fn guarded_through_slots() {
 
 #[test]
 fn checked_and_direct_with_fuel() {
-    let tunables =
-        Tunables { memory_mode: MemoryMode::Checked, fuel: true, ..Tunables::default() };
+    let tunables = Tunables { memory_mode: MemoryMode::Checked, fuel: true, ..Tunables::default() };
     let tally = run_suite(version2(), &Features::WASM2, &tunables, CallMode::Direct);
     check(&tally, 45_000);
 }
