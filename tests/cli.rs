@@ -151,7 +151,8 @@ fn a_module_cut_anywhere_is_refused() {
             one_error(&validated, 1, &["cut.wasm"]);
             one_error(&ran, 1, &["cut.wasm"]);
         }
-        assert!(ran.status.code() != Some(0) || len > 8, "{len}: {ran:?}");
+        // Eight bytes are a sound module with nothing in it.
+        assert!(ran.status.code() != Some(0) || len == 8, "{len}: {ran:?}");
     }
 }
 
@@ -178,7 +179,8 @@ fn help_goes_to_standard_output() {
     for args in [&["--help"][..], &["help", "run"], &["run", "--help"], &["--version"]] {
         let finished = run(args);
         assert_eq!(finished.status.code(), Some(0), "{args:?}: {finished:?}");
-        assert!(finished.stdout().contains("wasmoor"), "{args:?}");
+        let stdout = finished.stdout();
+        assert!(stdout.contains("Usage: wasmoor") || stdout.contains("wasmoor 0."), "{args:?}");
         assert_eq!(finished.stderr, "");
     }
     let finished = run(&["completions", "bash"]);
@@ -211,7 +213,8 @@ fn a_guest_that_waits_is_limited_too() {
     command.args(["--timeout", "500ms", "wait.wat"]).current_dir(guest::path(""));
     let mut child = piped(&mut command);
     let start = Instant::now();
-    // Standard input stays open and empty.
+    // Standard input stays open and empty; waiting would close it.
+    let _stdin = child.stdin.take();
     let status = child.wait().expect("the command ends");
     assert_eq!(status.code(), Some(134));
     assert!(start.elapsed() < Duration::from_secs(10));
@@ -324,7 +327,7 @@ fn environment_and_arguments_reach_the_guest() {
     std::fs::write(folder.path().join("echo.wasm"), guest::binary("echo.wat")).expect("a file");
     let args = ["--env", "A=1", "--env-file", "vars", "--argv0", "me", "echo.wasm", "--x", "y"];
     let finished = run_in(folder.path(), &args);
-    assert_eq!(finished.stdout(), "me\0--x\0y\0A=1\0B=2\0C=three words\0", "{finished:?}");
+    assert_eq!(finished.stdout(), "me\0--x\0y\0B=2\0C=three words\0A=1\0", "{finished:?}");
     let finished = run_in(folder.path(), &["echo.wasm"]);
     assert_eq!(finished.stdout(), "echo.wasm\0", "nothing is granted by default");
 }

@@ -17,7 +17,7 @@ Exit status: the guest's; 134 for a trap; 1 for an error; 2 for wrong usage.";
 
 /// Runs WebAssembly programs.
 #[derive(Debug, Parser)]
-#[command(name = "wasmoor", version, after_help = AFTER_HELP)]
+#[command(name = "wasmoor", bin_name = "wasmoor", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

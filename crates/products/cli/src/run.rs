@@ -21,6 +21,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use wasmoor::{Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val};
 use wasmoor_abi::limits::HOST_STACK_RESERVE_BYTES;
+use wasmoor_host::Interrupt;
 use wasmoor_wasi_p1::WasiCtx;
 
 /// Stack for instantiation and for what is below the guest's first frame.
@@ -133,6 +134,7 @@ fn guest_thread(args: &Run, module: &Module, stats: &mut Stats) -> Result<(), Fa
     let mut linker = Linker::new(module.engine());
     wasmoor_wasi_p1::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx).map_err(Failure::error)?;
     let mut store = Store::new(module.engine(), world::context(args)?).map_err(Failure::error)?;
+    end_blocking_calls(&mut store);
     limit(args, &mut store)?;
     let deadline = args.timeout.map(|timeout| store.set_deadline(timeout)).transpose();
     let _deadline = deadline.map_err(Failure::error)?;
@@ -142,6 +144,13 @@ fn guest_thread(args: &Run, module: &Module, stats: &mut Stats) -> Result<(), Fa
     stats.table_elements = store.meter().table_elements;
     stats.fuel = args.fuel.map(|granted| granted.saturating_sub(store.fuel()));
     result
+}
+
+/// A deadline also ends calls of the host that wait.
+fn end_blocking_calls(store: &mut Store<WasiCtx>) {
+    let handle = store.interrupt_handle();
+    let pending = Interrupt::new(move || handle.is_pending());
+    store.data_mut().core_mut().guard.interrupt = pending;
 }
 
 fn limit(args: &Run, store: &mut Store<WasiCtx>) -> Result<(), Failure> {
