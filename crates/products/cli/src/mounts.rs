@@ -111,7 +111,10 @@ mod tests {
 
     type Parse = fn(&str) -> Result<Mount, String>;
 
-    fn check(parse: Parse, cases: &[(&str, Option<(&str, &str, bool)>)]) {
+    /// Text, and host, guest and read-only mark of the mount if it is one.
+    type Case = (&'static str, Option<(&'static str, &'static str, bool)>);
+
+    fn check(parse: Parse, cases: &[Case]) {
         for (text, expected) in cases {
             let expected = expected.map(|(host, guest, read_only)| Mount {
                 host: host.into(),
