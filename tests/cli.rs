@@ -333,6 +333,75 @@ fn environment_and_arguments_reach_the_guest() {
 }
 
 #[test]
+fn the_current_directory_is_granted_twice() {
+    let folder = TempDir::new().expect("a folder");
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).expect("a folder");
+    std::os::unix::fs::symlink("/", folder.path().join("out")).expect("a link");
+    std::fs::write(inner.join("self.wasm"), b"old").expect("a file");
+    let guest = folder.path().join("guest.wasm");
+    std::fs::write(&guest, guest::binary("overwrite.wat")).expect("a file");
+    // The guest opens self.wasm in its first directory: the grants come before the current one.
+    let finished = run_in(&inner, &["--dir", ".::/w", "--cwd", "/w", "../guest.wasm"]);
+    assert_eq!(finished.status.code(), Some(9), "{finished:?}");
+    for (cwd, text) in [
+        ("/elsewhere", "lies in no granted directory"),
+        ("/w/../w", "contains `..`"),
+        ("/w/out", "lies in no granted directory"),
+        ("/w/absent", "absent"),
+    ] {
+        let finished = run_in(folder.path(), &["--dir", ".::/w", "--cwd", cwd, "guest.wasm"]);
+        one_error(&finished, 1, &[text]);
+    }
+}
+
+#[test]
+fn a_read_only_grant_is_read_only() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("self.wasm"), guest::binary("overwrite.wat"))
+        .expect("a file");
+    let before = std::fs::read(folder.path().join("self.wasm")).expect("the file");
+    for option in [["--dir", ".:ro"], ["--mapdir", "/w:.:ro"], ["--volume", ".:/w:ro"]] {
+        let finished = run_in(folder.path(), &[option[0], option[1], "self.wasm"]);
+        assert_eq!(finished.status.code(), Some(1), "{option:?}: {finished:?}");
+        assert_eq!(finished.stderr, "", "the guest ends by itself");
+    }
+    assert_eq!(std::fs::read(folder.path().join("self.wasm")).expect("the file"), before);
+}
+
+#[test]
+fn scripts_are_run_and_counted() {
+    let folder = TempDir::new().expect("a folder");
+    let module = "(module (func (export \"one\") (result i32) (i32.const 1)))";
+    for (file, expected) in [("good.wast", 1), ("bad.wast", 2)] {
+        let script = format!("{module}(assert_return (invoke \"one\") (i32.const {expected}))");
+        std::fs::write(folder.path().join(file), script).expect("a file");
+    }
+    for more in [&[][..], &["--eager"], &["--tier", "optimizing", "--features", "wasm2"]] {
+        let run = |file| run_in(folder.path(), &[&["wast"], more, &[file]].concat());
+        let good = run("good.wast");
+        assert_eq!(good.status.code(), Some(0), "{good:?}");
+        assert!(good.stdout().contains("good.wast"), "{good:?}");
+        let bad = run("bad.wast");
+        one_error(&bad, 1, &["1 directives failed, 0 were skipped"]);
+        assert!(bad.stdout().contains("expected i32 2"), "{bad:?}");
+    }
+    one_error(&run(&["wast", "absent.wast"]), 1, &["absent.wast"]);
+}
+
+#[test]
+fn facts_and_summaries_are_printed() {
+    let config = run(&["config"]);
+    assert!(config.stdout().contains("proposals"), "{config:?}");
+    let json = run(&["inspect", "--json", "add.wat"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["exports"][0]["name"], "add");
+    assert!(run(&["inspect", "add.wat"]).stdout().contains("(i32, i32) -> i32"));
+    assert_eq!(run(&["validate", "add.wat", "exit.wat"]).status.code(), Some(0));
+    one_error(&run(&["validate", "add.wat", "absent.wat"]), 1, &["absent.wat"]);
+}
+
+#[test]
 fn statistics_go_to_standard_error() {
     let finished = run(&["--stats", "exit.wat"]);
     assert_eq!(finished.status.code(), Some(7));

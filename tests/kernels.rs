@@ -5,7 +5,7 @@
 //! integration.
 
 use std::path::{Path, PathBuf};
-use wasmoor::{Config, Engine, Linker, Module, Store};
+use wasmoor::{Config, Engine, Linker, Module, Store, TrapCode};
 use wasmoor_host::MemoryOutput;
 use wasmoor_tests::guest::left_out;
 use wasmoor_wasi_p1::{Exit, Output as Sink, WasiCtx, WasiCtxBuilder};
@@ -71,12 +71,8 @@ fn run(engine: &Engine, path: &Path, folder: &Path) -> Output {
     context.preopen_dir(folder, ".", false).expect("the folder can be granted");
     let context = context.build().expect("a context");
     let module = Module::from_file(engine, path).expect("the kernel is valid");
-    let mut linker = Linker::new(engine);
-    wasmoor_wasi_p1::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx).expect("no name twice");
-    linker.func_wrap("bench", "start", || {}).expect("no name twice");
-    linker.func_wrap("bench", "end", || {}).expect("no name twice");
     let mut store = Store::new(engine, context).expect("a store");
-    let instance = linker.instantiate(&mut store, &module).expect("all imports are there");
+    let instance = linker(engine).instantiate(&mut store, &module).expect("all imports are there");
     let start = instance.get_typed_func::<(), ()>(&store, "_start").expect("a command");
     let result = start.call(&mut store, ());
     let text = |output: &MemoryOutput| String::from_utf8_lossy(&output.take()).into_owned();
@@ -86,6 +82,43 @@ fn run(engine: &Engine, path: &Path, folder: &Path) -> Output {
         assert_eq!(exit, Some(0), "{}: {error:?}\n{}", path.display(), output.stderr);
     }
     output
+}
+
+/// The world, and the two functions that do nothing.
+fn linker(engine: &Engine) -> Linker<WasiCtx> {
+    let mut linker = Linker::new(engine);
+    wasmoor_wasi_p1::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx).expect("no name twice");
+    linker.func_wrap("bench", "start", || {}).expect("no name twice");
+    linker.func_wrap("bench", "end", || {}).expect("no name twice");
+    linker
+}
+
+/// The kernels of the shootout were compiled from C with debugging information.
+#[test]
+fn frames_are_located_in_source_files() {
+    let path = corpus::testdata().join("bench/shootout/shootout-fib2.wasm");
+    if !path.is_file() {
+        return left_out("source files of frames", &format!("no {}", path.display()));
+    }
+    let mut config = Config::new();
+    let engine = Engine::new(config.fuel(true)).expect("the engine works on this machine");
+    let module = Module::from_file(&engine, &path).expect("the kernel is valid");
+    let mut context = WasiCtxBuilder::new();
+    let folder = path.parent().expect("a folder");
+    context.preopen_dir(folder, ".", true).expect("the folder can be granted");
+    let mut store = Store::new(&engine, context.build().expect("a context")).expect("a store");
+    store.set_fuel(10_000_000).expect("the engine counts fuel");
+    let instance = linker(&engine).instantiate(&mut store, &module).expect("all imports");
+    let start = instance.get_typed_func::<(), ()>(&store, "_start").expect("a command");
+    let error = start.call(&mut store, ()).expect_err("the fuel is used up");
+    assert_eq!(error.trap_code(), Some(TrapCode::OutOfFuel), "{error:?}");
+    let backtrace = error.backtrace().expect("a trap has a backtrace");
+    let places: Vec<_> = backtrace.frames().iter().flat_map(wasmoor::locate).collect();
+    let in_c = places.iter().any(|place| {
+        place.file.as_deref().is_some_and(|file| file.ends_with("fib2.c"))
+            && place.line.is_some_and(|line| line > 0)
+    });
+    assert!(in_c, "{places:?} for {backtrace}");
 }
 
 macro_rules! kernels {

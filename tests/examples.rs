@@ -1,0 +1,31 @@
+//! The examples of the embedding API run and succeed.
+
+use std::time::Duration;
+use wasmoor_tests::binary::finish;
+use xtask::process;
+
+/// Names of the examples: the files in the crate's folder.
+fn examples() -> Vec<String> {
+    let folder = process::workspace_root().join("crates/engine/wasmoor/examples");
+    let files = std::fs::read_dir(folder).expect("the folder of the examples");
+    let mut names: Vec<String> = files
+        .map(|file| file.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter_map(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn examples_succeed() {
+    let names = examples();
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        let mut cargo = process::cargo();
+        cargo.args(["run", "--quiet", "--package", "wasmoor", "--example", &name]);
+        let finished = finish(cargo, b"", Duration::from_secs(600)).expect("it ends in time");
+        assert!(finished.status.success(), "{name}: {finished:?}");
+        assert!(!finished.stdout.is_empty(), "{name} shows nothing");
+    }
+}
