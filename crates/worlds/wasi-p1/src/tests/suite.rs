@@ -1,10 +1,11 @@
-//! The official suite, on another engine: what fails here is this crate's.
+//! The official suite, on this project's engine and on another, by both ways of resolving paths.
 //!
+//! What fails on both engines is this crate's fault; what fails on one is that engine's.
 //! The programs are not kept in the repository: `WASMOOR_TESTDATA` names the folder that holds
 //! `wasi/preview1`, else it is looked for beside the checkout.
 
 use crate::functions::{Outcome, for_each_function};
-use crate::{Exit, Output, WasiCtx, calls, unstable};
+use crate::{Exit, Output, WasiCtx, add_to_linker, calls, unstable};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -104,7 +105,14 @@ fn linker(engine: &Engine) -> Linker<WasiCtx> {
 }
 
 /// Runs a module; its status, and what a trap says.
-fn run(engine: &Engine, linker: &Linker<WasiCtx>, wasm: &Path, ctx: WasiCtx) -> (u32, String) {
+type Run<'a> = &'a dyn Fn(&Path, WasiCtx) -> (u32, String);
+
+fn run_wasmi(
+    engine: &Engine,
+    linker: &Linker<WasiCtx>,
+    wasm: &Path,
+    ctx: WasiCtx,
+) -> (u32, String) {
     let module = Module::new(engine, fs::read(wasm).unwrap()).unwrap();
     let mut store = Store::new(engine, ctx);
     let instance = linker.instantiate_and_start(&mut store, &module).unwrap();
@@ -113,6 +121,20 @@ fn run(engine: &Engine, linker: &Linker<WasiCtx>, wasm: &Path, ctx: WasiCtx) -> 
         Ok(()) => (0, String::new()),
         Err(error) => match error.i32_exit_status() {
             Some(code) => (code.cast_unsigned(), String::new()),
+            None => (134, error.to_string()),
+        },
+    }
+}
+
+fn run_wasmoor(linker: &wasmoor::Linker<WasiCtx>, wasm: &Path, ctx: WasiCtx) -> (u32, String) {
+    let module = wasmoor::Module::new(linker.engine(), fs::read(wasm).unwrap()).unwrap();
+    let mut store = wasmoor::Store::new(linker.engine(), ctx).unwrap();
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let start = instance.get_typed_func::<(), ()>(&store, "_start").unwrap();
+    match start.call(&mut store, ()) {
+        Ok(()) => (0, String::new()),
+        Err(error) => match error.downcast_ref::<Exit>() {
+            Some(exit) => (exit.code, String::new()),
             None => (134, error.to_string()),
         },
     }
@@ -135,12 +157,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// What is wrong with a run of a program, if anything.
-fn check(
-    engine: &Engine,
-    linker: &Linker<WasiCtx>,
-    wasm: &Path,
-    strategy: Strategy,
-) -> Vec<String> {
+fn check(run: Run<'_>, wasm: &Path, strategy: Strategy) -> Vec<String> {
     let case = Case::read(wasm);
     let (stdout, stderr) = (MemoryOutput::new(1 << 20), MemoryOutput::new(1 << 20));
     let mut builder = WasiCtx::builder();
@@ -152,7 +169,7 @@ fn check(
         copy(&wasm.parent().unwrap().join(root), scratch.path());
         builder.preopen_dir(scratch.path(), "/", false).unwrap();
     }
-    let (code, trap) = run(engine, linker, wasm, builder.build().unwrap());
+    let (code, trap) = run(wasm, builder.build().unwrap());
     let mut wrong = Vec::new();
     let shown = |output: &MemoryOutput| String::from_utf8_lossy(&output.contents()).into_owned();
     if code != case.exit_code {
@@ -169,10 +186,22 @@ fn check(
 }
 
 #[test]
-fn every_program_passes() {
-    let suite = test_data().join("wasi/preview1");
+fn every_program_passes_on_wasmi() {
     let engine = Engine::default();
     let linker = linker(&engine);
+    every_program_passes(&|wasm, ctx| run_wasmi(&engine, &linker, wasm, ctx));
+}
+
+#[test]
+fn every_program_passes_on_wasmoor() {
+    let engine = wasmoor::Engine::default();
+    let mut linker = wasmoor::Linker::new(&engine);
+    add_to_linker(&mut linker, |ctx| ctx).unwrap();
+    every_program_passes(&|wasm, ctx| run_wasmoor(&linker, wasm, ctx));
+}
+
+fn every_program_passes(run: Run<'_>) {
+    let suite = test_data().join("wasi/preview1");
     let (mut programs, mut failures) = (0, Vec::new());
     for language in ["c", "rust", "assemblyscript"] {
         let folder = suite.join(language);
@@ -185,7 +214,7 @@ fn every_program_passes() {
         for wasm in modules {
             programs += 1;
             for strategy in [Strategy::Kernel, Strategy::Walk] {
-                for wrong in check(&engine, &linker, &wasm, strategy) {
+                for wrong in check(run, &wasm, strategy) {
                     let name = wasm.file_stem().unwrap().to_string_lossy();
                     failures.push(format!("{language}/{name} ({strategy:?}): {wrong}"));
                 }

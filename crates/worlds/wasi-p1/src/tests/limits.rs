@@ -1,0 +1,93 @@
+//! The meter: what a guest may not have, it does not get, and what it gives back it may have again.
+
+use super::guest::{CREATE, DIRECTORY, Guest, OUT, ROOT};
+use crate::calls;
+use crate::{Errno, Output};
+use std::fs;
+use std::sync::Arc;
+use wasmoor_host::{Limits, MemoryOutput, Meter, Resource, Rights};
+
+fn guest(resource: Resource, max: u64) -> (Guest, Arc<Limits>) {
+    let limits = Arc::new(Limits::new().with(resource, max));
+    let guest = Guest::with(|builder| {
+        builder.meter(limits.clone() as Arc<dyn Meter>);
+        builder.stdout(Output::memory(&MemoryOutput::new(1000)));
+    });
+    (guest, limits)
+}
+
+#[test]
+fn open_files() {
+    // The standard streams and the mount take four.
+    let (mut guest, limits) = guest(Resource::OpenFiles, 7);
+    let opened: Vec<u32> =
+        (0..3).map(|index| guest.open(&format!("file{index}"), CREATE).unwrap()).collect();
+    assert_eq!(guest.open("more", CREATE), Err(Errno::Mfile));
+    assert!(!guest.host_path("more").exists());
+    for _ in 0..100 {
+        guest.close(opened[1]).unwrap();
+        assert_eq!(guest.open("file1", 0), Ok(opened[1]));
+        assert_eq!(guest.open("missing", 0), Err(Errno::Mfile));
+    }
+    guest.close(opened[0]).unwrap();
+    assert_eq!(guest.open("missing", 0), Err(Errno::NoEnt));
+    assert_eq!(limits.left(Resource::OpenFiles), 1);
+    drop(guest);
+    assert_eq!(limits.left(Resource::OpenFiles), 7);
+}
+
+#[test]
+fn output() {
+    let (mut guest, limits) = guest(Resource::OutputBytes, 10);
+    let fd = guest.open("file", CREATE).unwrap();
+    assert_eq!(guest.write(fd, b"12345"), Ok(5));
+    assert_eq!(guest.write(1, b"abc"), Ok(3));
+    assert_eq!(guest.write(fd, b"67890"), Ok(2));
+    assert_eq!(guest.write(fd, b"x"), Err(Errno::NoSpc));
+    assert_eq!(guest.write(1, b"x"), Err(Errno::NoSpc));
+    assert_eq!(guest.write(fd, b""), Ok(0));
+    assert_eq!(guest.call(|c, m| calls::fd_allocate(c, m, fd, 0, 1)), Err(Errno::NoSpc));
+    assert_eq!(fs::read(guest.host_path("file")).unwrap(), b"1234567");
+    assert_eq!(limits.left(Resource::OutputBytes), 0);
+}
+
+#[test]
+fn failed_writes_are_free() {
+    let (mut guest, limits) = guest(Resource::OutputBytes, 10);
+    fs::write(guest.host_path("file"), "").unwrap();
+    let reads = guest.open_with(ROOT, "file", [0; 3], Rights::FD_READ).unwrap();
+    for _ in 0..10 {
+        assert_eq!(guest.write(reads, b"12345"), Err(Errno::Badf));
+        assert_eq!(guest.write(0, b"12345"), Ok(5), "the null stream takes anything");
+        limits.release(Resource::OutputBytes, 5);
+    }
+    assert_eq!(limits.left(Resource::OutputBytes), 10);
+}
+
+#[test]
+fn host_memory() {
+    let (mut guest, limits) = guest(Resource::HostBytes, 1000);
+    assert_eq!(
+        guest.call(|c, m| calls::poll_oneoff(c, m, 0, 0x8000, 1000, OUT)),
+        Err(Errno::NoMem)
+    );
+    let dir = guest.open_with(ROOT, ".", [0, DIRECTORY, 0], Rights::DIRECTORY).unwrap();
+    let listed = guest.call(|c, m| calls::fd_readdir(c, m, dir, 0x4000, 1000, 0, OUT));
+    assert_eq!(listed, Err(Errno::NoMem));
+    assert_eq!(limits.left(Resource::HostBytes), 1000);
+}
+
+#[test]
+fn listings_that_are_dropped_cost_nothing() {
+    let (mut guest, limits) = guest(Resource::HostBytes, 200_000);
+    for index in 0..100 {
+        fs::write(guest.host_path(format!("file{index}")), "").unwrap();
+    }
+    for _ in 0..50 {
+        let dir = guest.open_with(ROOT, ".", [0, DIRECTORY, 0], Rights::DIRECTORY).unwrap();
+        guest.call(|c, m| calls::fd_readdir(c, m, dir, 0x4000, 200, 0, OUT)).unwrap();
+        assert!(limits.left(Resource::HostBytes) < 200_000);
+        guest.close(dir).unwrap();
+        assert_eq!(limits.left(Resource::HostBytes), 200_000);
+    }
+}
