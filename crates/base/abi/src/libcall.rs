@@ -38,6 +38,10 @@ macro_rules! for_each_libcall {
             /// The reference in a cell of a function table that still holds
             /// `vmctx::FUNCREF_CELL_LAZY`; `index` is in bounds. May be null (0).
             table_get_lazy(table: i32, index: i64) -> i64;
+            /// Copies bytes between host addresses that code has checked; they may overlap.
+            copy_bytes(dst: i64, src: i64, len: i64);
+            /// Fills bytes at a host address that code has checked with the low byte of `value`.
+            fill_bytes(dst: i64, value: i32, len: i64);
         }
     };
 }

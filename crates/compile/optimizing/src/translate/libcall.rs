@@ -65,26 +65,29 @@ impl Translator<'_> {
     pub(crate) fn memory_fill(&mut self, memory: MemoryIndex) -> Result {
         let (dst, value, len) = self.pop3()?;
         let (dst, len) = (self.widen(dst), self.widen(len));
-        let number = self.iconst32(memory.as_u32());
-        self.libcall(Libcall::memory_fill, &[number, dst, value, len]);
+        let dst = self.bulk_address(memory, dst, len)?;
+        self.libcall(Libcall::fill_bytes, &[dst, value, len]);
         Ok(())
     }
 
     /// `memory.copy`.
     pub(crate) fn memory_copy(&mut self, dst: MemoryIndex, src: MemoryIndex) -> Result {
-        self.copy(Libcall::memory_copy, dst.as_u32(), src.as_u32())
+        let (dst_memory, src_memory) = (dst, src);
+        let (dst, src, len) = self.pop3()?;
+        let (dst, src, len) = (self.widen(dst), self.widen(src), self.widen(len));
+        let dst = self.bulk_address(dst_memory, dst, len)?;
+        let src = self.bulk_address(src_memory, src, len)?;
+        self.libcall(Libcall::copy_bytes, &[dst, src, len]);
+        Ok(())
     }
 
     /// `table.copy`.
     pub(crate) fn table_copy(&mut self, dst: TableIndex, src: TableIndex) -> Result {
-        self.copy(Libcall::table_copy, dst.as_u32(), src.as_u32())
-    }
-
-    fn copy(&mut self, libcall: Libcall, dst_number: u32, src_number: u32) -> Result {
+        let (dst_number, src_number) = (dst.as_u32(), src.as_u32());
         let (dst, src, len) = self.pop3()?;
         let (dst, src, len) = (self.widen(dst), self.widen(src), self.widen(len));
         let (dst_number, src_number) = (self.iconst32(dst_number), self.iconst32(src_number));
-        self.libcall(libcall, &[dst_number, src_number, dst, src, len]);
+        self.libcall(Libcall::table_copy, &[dst_number, src_number, dst, src, len]);
         Ok(())
     }
 

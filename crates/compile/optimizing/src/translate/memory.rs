@@ -116,6 +116,29 @@ impl Translator<'_> {
         self.builder.ins().icmp(IntCC::UnsignedGreaterThan, sum, length)
     }
 
+    /// The address of `len` bytes at `start`, both 64 bits wide; traps if they leave the memory.
+    pub(crate) fn bulk_address(
+        &mut self,
+        memory: MemoryIndex,
+        start: Value,
+        len: Value,
+    ) -> Result<Value> {
+        let ty = self.memory_type(memory)?;
+        let end = if ty.index64 {
+            let code = super::environment::trap_code(TrapCode::MemoryOutOfBounds);
+            self.builder.ins().uadd_overflow_trap(start, len, code)
+        } else {
+            self.builder.ins().iadd(start, len)
+        };
+        let length = self.memory_length(memory, &ty);
+        let beyond = self.builder.ins().icmp(IntCC::UnsignedGreaterThan, end, length);
+        self.trap_if(beyond, TrapCode::MemoryOutOfBounds);
+        let base = self.memory_base(memory, &ty);
+        let address = self.builder.ins().iadd(base, start);
+        let zero = self.iconst64(0);
+        Ok(self.builder.ins().select_spectre_guard(beyond, zero, address))
+    }
+
     /// How accesses to a memory of this type are kept in bounds.
     fn memory_mode(&self, ty: &MemoryType) -> MemoryMode {
         if ty.page_size_log2 < GUARDED_PAGE_SIZE_LOG2 {

@@ -9,7 +9,7 @@ use wasmoor_codegen::{
     CallMode, CompileError, CompiledFunction, FunctionCompiler, RelocationKind, RelocationTarget,
 };
 use wasmoor_module::Features;
-use wasmoor_optimizing::{Budget, OptimizingCompiler, Options, SetupError, Target};
+use wasmoor_optimizing::{Budget, OptLevel, OptimizingCompiler, Options, SetupError, Target};
 
 /// The first function of a module, for x86-64.
 fn first(text: &str, tunables: &Tunables, calls: CallMode) -> CompiledFunction {
@@ -58,6 +58,8 @@ const FAULTS: &[(&str, &[&str], u32)] = &[
     ("(param i32) loop local.get 0 br_if 0 loop local.get 0 br_if 0 end end", &["poll"], 2),
     // Loops that nothing enters are gone, with their polls.
     ("return loop br 0 end", &[], 0),
+    ("i32.const 0 if loop br 0 end end", &[], 0),
+    ("i32.const 1 if return end loop br 0 end", &[], 0),
     ("call 0", &["call stack exhausted", "poll"], 1),
     (
         "(param i32) local.get 0 call_indirect (param) (result)",
@@ -88,6 +90,21 @@ fn code_has_the_faults_of_its_operators() {
         let emitted = function.traps.iter().filter(|trap| trap.kind == FaultKind::Poll).count();
         assert_eq!(emitted as u32, *polls, "{body}");
         assert!(function.traps.is_sorted_by_key(|trap| trap.code_offset), "{body}");
+    }
+}
+
+#[test]
+fn more_loops_than_poll_sites_still_poll() {
+    let loops = wasmoor_abi::limits::POLL_SITES_MAX as usize + 10;
+    let text = format!("(module (func {} call 0))", "loop end ".repeat(loops));
+    let options = Options { verify: false, ..unoptimized(x86_64()) };
+    for options in [options.clone(), Options { opt_level: OptLevel::Speed, ..options }] {
+        let mut worker = compiler(&options).worker();
+        let function =
+            compile(&mut *worker, &module(&text), 0, &Tunables::default(), CallMode::Slots)
+                .unwrap_or_else(|error| panic!("{error}"));
+        let polls = function.traps.iter().filter(|trap| trap.kind == FaultKind::Poll).count();
+        assert_eq!((function.poll_sites as usize, polls), (loops + 1, loops + 1));
     }
 }
 
@@ -133,7 +150,7 @@ fn calls_refer_to_slots_or_functions() {
 /// Offset of the operator that the byte before `code_offset` belongs to.
 fn operator_before(function: &CompiledFunction, code_offset: u32) -> u32 {
     let covers = |entry: &&AddressEntry| entry.code_offset < code_offset;
-    function.addresses.iter().filter(covers).next_back().map_or(u32::MAX, |e| e.wasm_offset)
+    function.addresses.iter().rfind(covers).map_or(u32::MAX, |e| e.wasm_offset)
 }
 
 #[test]

@@ -632,4 +632,12 @@ libcalls! {
         state.tables[table as usize][index as usize] = cell(&ty, value);
         value
     }
+    copy_bytes(_state, dst: u64, src: u64, len: u64) {
+        // SAFETY: machine code has checked both ranges.
+        unsafe { std::ptr::copy(src as *const u8, dst as *mut u8, len as usize) };
+    }
+    fill_bytes(_state, dst: u64, value: u32, len: u64) {
+        // SAFETY: machine code has checked the range.
+        unsafe { std::ptr::write_bytes(dst as *mut u8, value as u8, len as usize) };
+    }
 }
