@@ -113,10 +113,7 @@ impl CallShape {
 
 /// Places of results and bytes of the return area.
 #[must_use]
-pub fn place_results(
-    convention: &Convention,
-    results: &[ValType],
-) -> (Box<[ResultPlace]>, u32) {
+pub fn place_results(convention: &Convention, results: &[ValType]) -> (Box<[ResultPlace]>, u32) {
     let (mut gprs, mut fprs, mut area) = (0u8, 0u8, 0u32);
     let places = results
         .iter()

@@ -172,8 +172,9 @@ mod tests {
 
     #[test]
     fn addresses_round_trip_backwards_too() {
-        let entries = [(0, AddressEntry::NONE), (4, 1_000_000), (9, 17), (9, 18), (70_000, u32::MAX - 1)]
-            .map(|(code_offset, wasm_offset)| AddressEntry { code_offset, wasm_offset });
+        let entries =
+            [(0, AddressEntry::NONE), (4, 1_000_000), (9, 17), (9, 18), (70_000, u32::MAX - 1)]
+                .map(|(code_offset, wasm_offset)| AddressEntry { code_offset, wasm_offset });
         let table = encode_addresses(&entries);
         assert_eq!(addresses(&table).collect::<Vec<_>>(), entries);
         assert_eq!(find_address(&table, 3), None);

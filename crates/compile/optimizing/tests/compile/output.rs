@@ -77,7 +77,11 @@ const FAULTS: &[(&str, &[&str], u32)] = &[
         &["out of bounds table access", "call stack exhausted"],
         0,
     ),
-    ("i32.const 1 i32.const 2 i32.const 3 memory.fill", &["call stack exhausted"], 0),
+    (
+        "i32.const 1 i32.const 2 i32.const 3 memory.fill",
+        &["out of bounds memory access", "call stack exhausted"],
+        0,
+    ),
 ];
 
 #[test]
