@@ -377,21 +377,24 @@ impl Descriptor {
         }
     }
 
-    /// Writes at the position.
+    /// Writes at the position; `vecs` is cut down to what the meter grants.
     ///
     /// # Errors
     /// `ENOSPC` when the meter grants no more output, `EBADF` for something to read only, else
     /// those of `writev`.
-    pub fn write(&mut self, guard: &Guard, mut vecs: IoVecs<'_>) -> Result<usize> {
+    pub fn write(&mut self, guard: &Guard, vecs: &mut IoVecs<'_>) -> Result<usize> {
         let object = &mut self.object;
-        metered(guard, &mut vecs, |vecs| match object {
+        metered(guard, vecs, |vecs| match object {
             Object::Node(node) => {
                 let fd = node.fd_to_change()?;
                 guard.interrupt.retry(|| vectored::writev(fd, vecs))
             }
             Object::Kernel(handed) => {
                 handed.check_ready(PollFlags::OUT)?;
-                guard.interrupt.retry(|| vectored::writev(handed.fd.as_fd(), vecs))
+                let fd = handed.fd.as_fd();
+                // A closed connection is an error here and never a signal to the host.
+                let write = if handed.is_socket() { vectored::send } else { vectored::writev };
+                guard.interrupt.retry(|| write(fd, vecs))
             }
             Object::Output(output) => {
                 guard.interrupt.retry(|| stream::write(output.as_mut(), vecs))
@@ -414,14 +417,12 @@ impl Descriptor {
     ///
     /// # Errors
     /// As [`Descriptor::write`]; `ESPIPE` for a stream.
-    pub fn write_at(&self, guard: &Guard, mut vecs: IoVecs<'_>, offset: u64) -> Result<usize> {
+    pub fn write_at(&self, guard: &Guard, vecs: &mut IoVecs<'_>, offset: u64) -> Result<usize> {
         let fd = self.seekable()?;
         if let Object::Node(node) = &self.object {
             node.check_writable()?;
         }
-        metered(guard, &mut vecs, |vecs| {
-            guard.interrupt.retry(|| vectored::pwritev(fd, vecs, offset))
-        })
+        metered(guard, vecs, |vecs| guard.interrupt.retry(|| vectored::pwritev(fd, vecs, offset)))
     }
 
     /// Moves the position; returns the new one.
@@ -618,9 +619,9 @@ impl Descriptor {
     /// # Errors
     /// `ENOTSOCK` for anything but a socket, `ENOSPC` when the meter grants no more output, else
     /// those of `sendmsg`.
-    pub fn send(&self, guard: &Guard, mut vecs: IoVecs<'_>) -> Result<usize> {
+    pub fn send(&self, guard: &Guard, vecs: &mut IoVecs<'_>) -> Result<usize> {
         let fd = self.socket()?.fd.as_fd();
-        metered(guard, &mut vecs, |vecs| guard.interrupt.retry(|| vectored::send(fd, vecs)))
+        metered(guard, vecs, |vecs| guard.interrupt.retry(|| vectored::send(fd, vecs)))
     }
 
     /// Ends one or both directions of a connection.
@@ -652,7 +653,10 @@ fn metered<'a>(
     vecs.truncate(room);
     let result = write(vecs);
     let written = result.map_or(0, |written| written as u64);
-    guard.meter.release(Resource::OutputBytes, granted.saturating_sub(written));
+    let unused = granted.saturating_sub(written);
+    if unused > 0 {
+        guard.meter.release(Resource::OutputBytes, unused);
+    }
     result
 }
 

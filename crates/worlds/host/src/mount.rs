@@ -118,7 +118,8 @@ fn checked_guest_name(guest: String) -> std::result::Result<String, MountError> 
 
 /// For reading where allowed, else just as a place to start from.
 fn open_directory(host: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Canonical: a link in the last place was put there just now.
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(CWD, host, flags | OFlags::RDONLY, Mode::empty()) {
         Err(Errno::ACCESS) => openat(CWD, host, flags | OFlags::PATH, Mode::empty()),
         result => result,

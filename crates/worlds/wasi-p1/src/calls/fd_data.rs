@@ -40,9 +40,9 @@ pub fn fd_write(
 ) -> Result {
     descriptor(ctx, fd, Rights::FD_WRITE)?;
     let out = Out::for_u32(memory, nwritten)?;
-    let vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
+    let mut vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
     let core = &mut ctx.core;
-    out.put_count(core.table.get_mut(fd)?.write(&core.guard, vecs)?)
+    out.put_count(core.table.get_mut(fd)?.write(&core.guard, &mut vecs)?)
 }
 
 /// Reads at `offset`.
@@ -79,8 +79,8 @@ pub fn fd_pwrite(
 ) -> Result {
     let descriptor = descriptor(ctx, fd, Rights::FD_WRITE | Rights::FD_SEEK)?;
     let out = Out::for_u32(memory, nwritten)?;
-    let vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
-    out.put_count(descriptor.write_at(&ctx.core.guard, vecs, offset)?)
+    let mut vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
+    out.put_count(descriptor.write_at(&ctx.core.guard, &mut vecs, offset)?)
 }
 
 /// Moves the position.

@@ -84,8 +84,8 @@ pub fn sock_send(
         return Err(Errno::Inval);
     }
     let out = Out::for_u32(memory, nwritten)?;
-    let vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
-    out.put_count(socket.send(&ctx.core.guard, vecs)?)
+    let mut vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
+    out.put_count(socket.send(&ctx.core.guard, &mut vecs)?)
 }
 
 /// Ends one or both directions of a connection: bit 0 reading, bit 1 writing.
