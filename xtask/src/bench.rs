@@ -1,61 +1,92 @@
-//! `cargo xtask bench`: run times of the kernels in steady state, beside the peers that are there.
+//! `cargo xtask bench`: our times, beside those of the peers that are installed.
 //!
-//! Each kernel prints the time between its `bench.start` and `bench.end` itself, so neither start-up
-//! nor compilation counts. The contenders take turns, kernel by kernel; each figure is a median, and
-//! the ratio is our time over the peer's (below 1: we are faster).
+//! The contenders take turns, case by case; each figure is a median, and a ratio is our time over
+//! the peer's (below 1: we are faster). `$PEERS` names the folder whose `bin` has the peers.
 
-use crate::corpus::{self, Kernel};
+mod startup;
+mod steady;
+
 use crate::process;
 use anyhow::{Context, Result, bail};
-use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 /// A runtime that takes part.
 struct Contender {
     name: &'static str,
     program: PathBuf,
-    args: &'static [&'static str],
+    /// How it runs a module in `.`, compiled whole with its best compiler.
+    steady: &'static [&'static str],
+    /// How it runs a module as users do, without a cache on disk.
+    start: &'static [&'static str],
+    /// How it compiles a module whole.
+    compile: Option<&'static [&'static str]>,
 }
 
-/// Peers looked for in `$PEERS/bin`: name of the binary and how it runs a module in `.`.
-const PEERS: &[(&str, &[&str])] = &[
-    ("wasmtime", &["run", "--dir", "."]),
-    ("wasmer", &["run", "--cranelift", "--volume", ".:/"]),
-    ("wasmi", &["--dir", "."]),
-];
+impl Contender {
+    fn is_ours(&self) -> bool {
+        self.name == "wasmoor"
+    }
+}
+
+fn ours(program: PathBuf) -> Contender {
+    Contender {
+        name: "wasmoor",
+        program,
+        steady: &["run", "--tier", "optimizing", "--eager", "--dir", "."],
+        start: &["run"],
+        compile: Some(&["run", "--tier", "optimizing", "--eager"]),
+    }
+}
+
+fn peers() -> [Contender; 3] {
+    let peer = |name, steady, start, compile| Contender {
+        name,
+        program: PathBuf::from(name),
+        steady,
+        start,
+        compile,
+    };
+    [
+        peer(
+            "wasmtime",
+            &["run", "-C", "cache=n", "--dir", "."],
+            &["run", "-C", "cache=n"],
+            Some(&["compile", "-C", "cache=n", "-o", "/dev/null"]),
+        ),
+        peer("wasmer", &["run", "--cranelift", "--volume", ".:/"], &["run", "--cranelift"], None),
+        peer("wasmi", &["--dir", "."], &[], None),
+    ]
+}
 
 #[derive(Default)]
 struct Options {
+    steady: bool,
+    startup: bool,
     runs: usize,
     out: Option<PathBuf>,
-    kernels: Vec<String>,
+    binary: Option<PathBuf>,
+    names: Vec<String>,
 }
 
-/// Measures and prints the table.
+/// Measures and prints the tables.
 ///
 /// # Errors
-/// An option is wrong, the kernels are missing, or ours fails on one of them.
+/// An option is wrong, what is to be run is missing, or ours fails on it.
 pub fn run(args: &[String]) -> Result<()> {
     let options = options(args)?;
-    process::run(process::cargo().args(["build", "--quiet", "--release", "--bin", "wasmoor"]))?;
-    let contenders = contenders()?;
-    let mut table = header(&contenders);
-    let mut ratios: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
-    for kernel in corpus::kernels()? {
-        if !options.kernels.is_empty() && !options.kernels.contains(&kernel.name) {
-            continue;
-        }
-        let times = measure(&kernel, &contenders, options.runs)?;
-        let row = row(&kernel.name, &times, &mut ratios);
-        print!("{row}");
-        table.push_str(&row);
+    let contenders = contenders(&options)?;
+    let mut tables = Vec::new();
+    if options.startup {
+        tables.push(startup::run(&options, &contenders)?);
     }
-    table.push_str(&geomeans(&ratios));
-    println!("\n{table}");
+    if options.steady {
+        tables.push(steady::run(&options, &contenders)?);
+    }
+    let text = tables.join("\n");
+    println!("\n{text}");
     match options.out {
         Some(path) => {
-            std::fs::write(&path, table).with_context(|| format!("cannot write {}", path.display()))
+            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
         }
         None => Ok(()),
     }
@@ -71,74 +102,50 @@ fn options(args: &[String]) -> Result<Options> {
                 options.runs = runs.parse().with_context(|| format!("--runs {runs}"))?;
             }
             "--out" => options.out = Some(args.next().context("--out needs a file")?.into()),
+            "--binary" => {
+                options.binary = Some(args.next().context("--binary needs a file")?.into());
+            }
+            "steady" => options.steady = true,
+            "startup" => options.startup = true,
             flag if flag.starts_with('-') => bail!("unknown option {flag}"),
-            kernel => options.kernels.push(kernel.to_owned()),
+            name => options.names.push(name.to_owned()),
         }
     }
     if options.runs == 0 {
         bail!("--runs must be at least 1");
     }
+    if !options.steady && !options.startup {
+        (options.steady, options.startup) = (true, true);
+    }
     Ok(options)
 }
 
 /// Ours first, then the peers that are installed.
-fn contenders() -> Result<Vec<Contender>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| process::workspace_root().join("target"));
-    let mut contenders = vec![Contender {
-        name: "wasmoor",
-        program: target.join("release/wasmoor"),
-        args: &["run", "--eager", "--dir", "."],
-    }];
-    let peers = std::env::var_os("PEERS").map(PathBuf::from);
-    let Some(peers) = peers else {
+fn contenders(options: &Options) -> Result<Vec<Contender>> {
+    let mut contenders = vec![ours(binary(options)?)];
+    let Some(folder) = std::env::var_os("PEERS").map(PathBuf::from) else {
         println!("PEERS is not set: measuring without a peer");
         return Ok(contenders);
     };
-    for &(name, args) in PEERS {
-        let program = peers.join("bin").join(name);
+    for peer in peers() {
+        let program = folder.join("bin").join(&peer.program);
         if program.is_file() {
-            contenders.push(Contender { name, program, args });
+            contenders.push(Contender { program, ..peer });
         } else {
-            println!("left out: {name} is not in {}", peers.join("bin").display());
+            println!("left out: {} is not in {}", peer.name, folder.join("bin").display());
         }
     }
     Ok(contenders)
 }
 
-/// Median seconds of each contender; `None` for a peer that fails.
-fn measure(kernel: &Kernel, contenders: &[Contender], runs: usize) -> Result<Vec<Option<f64>>> {
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
-    for _ in 0..runs {
-        for (contender, times) in contenders.iter().zip(&mut times) {
-            match once(kernel, contender) {
-                Ok(seconds) => times.push(seconds),
-                Err(error) if contender.name == "wasmoor" => return Err(error),
-                Err(error) => eprintln!("{error:#}"),
-            }
-        }
+/// `--binary`, else what `cargo build --release` makes.
+fn binary(options: &Options) -> Result<PathBuf> {
+    if let Some(path) = &options.binary {
+        return std::path::absolute(path).context("--binary");
     }
-    Ok(times.into_iter().map(median).collect())
-}
-
-fn once(kernel: &Kernel, contender: &Contender) -> Result<f64> {
-    let output = Command::new(&contender.program)
-        .args(contender.args)
-        .arg(format!("{}.wasm", kernel.name))
-        .current_dir(&kernel.folder)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {}", contender.name))?;
-    let printed = String::from_utf8_lossy(&output.stderr);
-    let time = printed
-        .lines()
-        .find_map(|line| line.strip_prefix("bench_ns="))
-        .and_then(|digits| digits.trim().parse::<u64>().ok());
-    match time {
-        Some(ns) if output.status.success() => Ok(ns as f64 / 1e9),
-        _ => bail!("{} on {}: {} {printed}", contender.name, kernel.name, output.status),
-    }
+    process::run(process::cargo().args(["build", "--quiet", "--release", "--bin", "wasmoor"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    Ok(target.unwrap_or_else(|| process::workspace_root().join("target")).join("release/wasmoor"))
 }
 
 fn median(mut times: Vec<f64>) -> Option<f64> {
@@ -150,34 +157,9 @@ fn median(mut times: Vec<f64>) -> Option<f64> {
     }
 }
 
-fn header(contenders: &[Contender]) -> String {
-    let mut text = String::from("| kernel | wasmoor ms |");
-    for contender in &contenders[1..] {
-        let _ = write!(text, " {0} ms | wasmoor / {0} |", contender.name);
-    }
-    let columns = 2 * contenders.len();
-    text + "\n|" + &"---|".repeat(columns) + "\n"
-}
-
-fn row(name: &str, times: &[Option<f64>], ratios: &mut [Vec<f64>]) -> String {
-    let ours = times.first().copied().flatten();
-    let mut text = format!("| {name} | {} |", cell(ours.map(|seconds| seconds * 1e3), 2));
-    for (peer, ratios) in times.iter().zip(ratios).skip(1) {
-        let ratio = ours.zip(*peer).map(|(ours, peer)| ours / peer);
-        ratios.extend(ratio);
-        let _ = write!(text, " {} | {} |", cell(peer.map(|s| s * 1e3), 2), cell(ratio, 3));
-    }
-    text + "\n"
-}
-
-fn geomeans(ratios: &[Vec<f64>]) -> String {
-    let mut text = String::from("| **geomean** | |");
-    for ratios in ratios.iter().skip(1) {
-        let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
-        let mean = (!ratios.is_empty()).then(|| (sum / ratios.len() as f64).exp());
-        let _ = write!(text, " | {} |", cell(mean, 3));
-    }
-    text + "\n"
+fn geomean(ratios: &[f64]) -> Option<f64> {
+    let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+    (!ratios.is_empty()).then(|| (sum / ratios.len() as f64).exp())
 }
 
 fn cell(value: Option<f64>, digits: usize) -> String {
@@ -189,14 +171,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_and_tables() {
+    fn means() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
-        let mut ratios = vec![vec![], vec![]];
-        let text = row("fib2", &[Some(0.002), Some(0.004)], &mut ratios);
-        assert_eq!(text, "| fib2 | 2.00 | 4.00 | 0.500 |\n");
-        row("sieve", &[Some(0.004), Some(0.002)], &mut ratios);
-        assert_eq!(geomeans(&ratios), "| **geomean** | | | 1.000 |\n");
+        assert_eq!(geomean(&[]), None);
+        assert_eq!(geomean(&[2.0, 0.5]), Some(1.0));
+    }
+
+    #[test]
+    fn options_are_read() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let read = |line: &str| options(&words(line));
+        let some = read("steady --runs 3 fib2").expect("options");
+        assert!(some.steady && !some.startup && some.runs == 3 && some.names == ["fib2"]);
+        assert!(read("fib2").is_ok_and(|all| all.steady && all.startup));
+        for wrong in ["--runs 0", "--runs x", "--runs", "--fast"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -7,7 +7,8 @@ usage: cargo xtask COMMAND
 
   test     formatting, clippy, tidy, all tests, doc tests, then the real programs
   tidy     checks of the tree that no compiler makes; part of `test`
-  bench    run times of the kernels, beside the peers found under $PEERS [--runs N] [--out FILE] [KERNEL...]
+  bench    times, beside the peers found under $PEERS: [steady] [startup] [--runs N] [--binary FILE]
+           [--out FILE] [NAME...]
   guests   rebuilds the committed guest modules; names the toolchain that is missing
   fetch    downloads the real programs named in tests/programs/programs.toml [NAME...]
   demo     fetches a real program and runs it
