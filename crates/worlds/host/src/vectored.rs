@@ -2,7 +2,7 @@
 //!
 //! A list of vectors is gathered from guest memory once, each range checked, into the kernel's own
 //! form; the call that follows copies nothing on the host's side. Empty vectors are dropped and at
-//! most [`limits::IOVECS_MAX`] are taken: every call here may be short, as in POSIX.
+//! most [`IOVECS_MAX`] are taken: every call here may be short, as in POSIX.
 //!
 //! # Safety
 //! Every pointer handed to the kernel comes from a [`GuestSlice`] that borrows the memory for `'a`,
