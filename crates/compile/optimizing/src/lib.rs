@@ -2,7 +2,7 @@
 //!
 //! [`OptimizingCompiler`] implements [`wasmoor_codegen::FunctionCompiler`]. For each function a
 //! translator of our own walks the validated operators once and builds Cranelift's
-//! intermediate form (CLIF); the backend optimizes it and makes code; [`output`] turns the result
+//! intermediate form (CLIF); the backend optimizes it and makes code; `output` turns the result
 //! into our tables. The compiler knows the contract in `wasmoor-abi` and nothing of the runtime.
 //!
 //! ```text
@@ -15,7 +15,7 @@
 //! * Nothing in the code depends on where it or the instance lies: functions are reached through
 //!   slots, libcalls and data through the vmctx.
 //! * The output is a pure function of module, function, tunables and settings.
-//! * A function beyond the [`Budget`] is compiled without optimization, or refused by name.
+//! * A function beyond the [`Budget`] is compiled in linear time, or refused by name.
 //!
 //! What it does not do: inline, use profiles, or handle exceptions, garbage-collected types,
 //! threads and relaxed SIMD, which are refused as unsupported.
@@ -33,6 +33,7 @@ pub use budget::Budget;
 pub use settings::{OptLevel, Options, SetupError, Target};
 
 use cranelift_codegen::isa::OwnedTargetIsa;
+use settings::Effort;
 use std::sync::Arc;
 use wasmoor_codegen::{FunctionCompiler, FunctionWorker};
 
@@ -48,8 +49,8 @@ pub struct OptimizingCompiler {
 struct Shared {
     /// The backend at the chosen optimization level.
     isa: OwnedTargetIsa,
-    /// The backend without optimization, for functions over the budget.
-    isa_unoptimized: OwnedTargetIsa,
+    /// The backend for functions over the budget.
+    isa_linear: OwnedTargetIsa,
     budget: Budget,
     fingerprint: String,
 }
@@ -60,10 +61,10 @@ impl OptimizingCompiler {
     /// # Errors
     /// When the target is not supported or lacks what generated code needs; see [`SetupError`].
     pub fn new(options: &Options) -> Result<Self, SetupError> {
-        let isa = settings::build_isa(options, options.opt_level)?;
-        let isa_unoptimized = settings::build_isa(options, OptLevel::None)?;
+        let isa = settings::build_isa(options, Effort::Good(options.opt_level))?;
+        let isa_linear = settings::build_isa(options, Effort::Linear)?;
         let fingerprint = settings::fingerprint(&*isa, options);
-        let shared = Shared { isa, isa_unoptimized, budget: options.budget, fingerprint };
+        let shared = Shared { isa, isa_linear, budget: options.budget, fingerprint };
         Ok(OptimizingCompiler { shared: Arc::new(shared) })
     }
 }

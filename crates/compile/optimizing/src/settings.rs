@@ -93,12 +93,19 @@ pub enum SetupError {
 const X86_64_FEATURES: &[(&str, &str)] =
     &[("has_sse3", "SSE3"), ("has_ssse3", "SSSE3"), ("has_sse41", "SSE4.1")];
 
-/// The backend for these options at an optimization level.
-pub(crate) fn build_isa(
-    options: &Options,
-    opt_level: OptLevel,
-) -> Result<OwnedTargetIsa, SetupError> {
-    let flags = shared_flags(options, opt_level)?;
+/// How much time the backend may take, relative to a function's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// What makes good code at this level. Some functions take time beyond all proportion.
+    Good(OptLevel),
+    /// What is linear in the function's size: no optimization, and registers in one pass. The
+    /// code is three to four times as long.
+    Linear,
+}
+
+/// The backend for these options.
+pub(crate) fn build_isa(options: &Options, effort: Effort) -> Result<OwnedTargetIsa, SetupError> {
+    let flags = shared_flags(options, effort)?;
     let builder = isa_builder(&options.target)?;
     let target = builder.triple().to_string();
     let isa = builder
@@ -135,16 +142,17 @@ fn enable(builder: &mut isa::Builder, feature: &str) -> Result<(), SetupError> {
         .map_err(|error| SetupError::Setting { name: feature.into(), reason: error.to_string() })
 }
 
-fn shared_flags(options: &Options, opt_level: OptLevel) -> Result<Flags, SetupError> {
+fn shared_flags(options: &Options, effort: Effort) -> Result<Flags, SetupError> {
     let on_off = |value: bool| if value { "true" } else { "false" };
-    let opt_level = match opt_level {
-        OptLevel::None => "none",
-        OptLevel::Speed => "speed",
+    let (opt_level, regalloc) = match effort {
+        Effort::Good(OptLevel::Speed) => ("speed", "backtracking"),
+        Effort::Good(OptLevel::None) => ("none", "backtracking"),
+        Effort::Linear => ("none", "single_pass"),
     };
     let mut builder = settings::builder();
     for (name, value) in [
         ("opt_level", opt_level),
-        ("regalloc_algorithm", "backtracking"),
+        ("regalloc_algorithm", regalloc),
         ("enable_verifier", on_off(options.verify)),
         ("enable_nan_canonicalization", on_off(options.canonicalize_nans)),
         // Calls to functions that are not colocated load the callee's address: from our slot.

@@ -31,24 +31,27 @@ impl Worker {
         }
     }
 
-    /// Compiles with optimization if the budget allows it and the backend can, else without.
+    /// Compiles as well as the budget and the backend allow.
     fn compile_within_budget(&mut self, job: &CompileJob<'_>) -> Result<CompiledFunction> {
         let shared = Arc::clone(&self.shared);
         let mut polls = self.translate(job, &*shared.isa)?;
-        if self.is_worth_optimizing(job) {
+        if self.is_within_budget(job) {
             match self.emit(&*shared.isa, &polls) {
                 Err(CompileError::TooLarge { .. }) => polls = self.translate(job, &*shared.isa)?,
                 done => return done,
             }
         }
-        self.emit(&*shared.isa_unoptimized, &polls)
+        self.emit(&*shared.isa_linear, &polls)
     }
 
     /// Whether the translated function is within the budget for optimization.
-    fn is_worth_optimizing(&self, job: &CompileJob<'_>) -> bool {
-        let budget = &self.shared.budget;
+    fn is_within_budget(&self, job: &CompileJob<'_>) -> bool {
+        let (budget, func) = (&self.shared.budget, &self.context.func);
+        let params = |block| func.dfg.block_params(block).len();
         job.module.body_bytes(job.func).len() <= budget.optimized_body_bytes_max
-            && self.context.func.dfg.num_insts() <= budget.optimized_insts_max
+            && func.dfg.num_insts() <= budget.optimized_insts_max
+            && func.dfg.num_blocks() <= budget.optimized_blocks_max
+            && func.layout.blocks().map(params).sum::<usize>() <= budget.optimized_block_params_max
     }
 
     /// Builds the function's CLIF in the context; gives back the block of each poll site.

@@ -237,12 +237,16 @@ fn functions_over_the_budget_are_not_optimized() {
     };
     let with = |budget: Budget| Options { budget, ..x86_64() };
     let optimized = code(&x86_64()).expect("small");
-    let plain = code(&unoptimized(x86_64())).expect("small");
-    assert_ne!(optimized, plain);
-    let bytes = Budget { optimized_body_bytes_max: 3, ..Budget::default() };
-    assert_eq!(code(&with(bytes)).as_ref(), Ok(&plain));
-    let insts = Budget { optimized_insts_max: 2, ..Budget::default() };
-    assert_eq!(code(&with(insts)).as_ref(), Ok(&plain));
+    let linear = code(&with(Budget { optimized_body_bytes_max: 3, ..Budget::default() }));
+    let linear = linear.expect("small");
+    assert_ne!(optimized, linear);
+    for budget in [
+        Budget { optimized_insts_max: 2, ..Budget::default() },
+        Budget { optimized_blocks_max: 0, ..Budget::default() },
+        Budget { optimized_block_params_max: 1, ..Budget::default() },
+    ] {
+        assert_eq!(code(&with(budget)).as_ref(), Ok(&linear), "{budget:?}");
+    }
     for (budget, what) in [
         (Budget { insts_max: 2, ..Budget::default() }, "2 instructions"),
         (Budget { values_max: 3, ..Budget::default() }, "3 values"),

@@ -10,11 +10,18 @@ mod suite;
 
 use std::sync::Arc;
 use wasmoor_module::{Features, Module};
-use wasmoor_optimizing::{OptimizingCompiler, Options};
+use wasmoor_optimizing::{Budget, OptimizingCompiler, Options};
 
 /// A compiler for this machine with all checks on.
 fn compiler() -> OptimizingCompiler {
     OptimizingCompiler::new(&Options { verify: true, ..Options::default() })
+        .expect("the host is supported")
+}
+
+/// One for which every function is over the budget.
+fn linear_compiler() -> OptimizingCompiler {
+    let budget = Budget { optimized_body_bytes_max: 0, ..Budget::default() };
+    OptimizingCompiler::new(&Options { budget, verify: true, ..Options::default() })
         .expect("the host is supported")
 }
 

@@ -4,7 +4,7 @@
 //! another order, to a second one through the compiler's own call, and returns what comes back.
 
 use crate::instance::Instance;
-use crate::{compiler, module};
+use crate::{compiler, linear_compiler, module};
 use std::fmt::Write as _;
 use wasmoor_abi::Tunables;
 use wasmoor_codegen::CallMode;
@@ -51,7 +51,7 @@ fn text(params: &[usize], results: &[usize]) -> String {
 
 #[test]
 fn arguments_and_results_travel_as_the_contract_says() {
-    let compiler = compiler();
+    let compilers = [compiler(), linear_compiler()];
     let mut random = Random(1);
     for round in 0..150 {
         let count = 1 + random.below(24) as usize;
@@ -61,7 +61,8 @@ fn arguments_and_results_travel_as_the_contract_says() {
             (0..count).map(|_| random.below(params.len() as u64) as usize).collect();
         let module = module(&text(&params, &results));
         let calls = if round % 2 == 0 { CallMode::Slots } else { CallMode::Direct };
-        let mut instance = Instance::new(&compiler, &module, &Tunables::default(), calls)
+        let compiler = &compilers[round / 2 % 2];
+        let mut instance = Instance::new(compiler, &module, &Tunables::default(), calls)
             .expect("no imports")
             .expect("no start function");
         let args: Vec<u128> = params

