@@ -1,0 +1,108 @@
+//! Fuzzes for a while, prints what was done, and keeps what engines disagree about.
+//!
+//! ```text
+//! cargo run -p wasmoor-fuzz --release -- --seconds 600 --seed 7
+//! cargo run -p wasmoor-fuzz --release -- --only smith:123456
+//! ```
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use wasmoor_fuzz::campaign::{Breadth, Campaign, cases, on_large_stack};
+use wasmoor_fuzz::differ::Mismatch;
+use wasmoor_fuzz::generate::{Case, Source};
+
+/// Runs generated modules on Wasmoor's tiers and on wasmi, and compares.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How long to go on.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Where to begin; each case has the next number.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Only the case with this source and seed, as reports name it.
+    #[arg(long, value_name = "SOURCE:SEED")]
+    only: Option<String>,
+    /// Folder for modules that engines disagree about.
+    #[arg(long, default_value = "target/fuzz")]
+    out: PathBuf,
+    /// Ends after so many disagreements.
+    #[arg(long, default_value_t = 20)]
+    mismatches_max: u64,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    on_large_stack(|| run(&arguments))
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    std::fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("cannot make {}", arguments.out.display()))?;
+    let mut campaign = Campaign::new()?;
+    let start = Instant::now();
+    let mut reported = start;
+    for case in selected(arguments)? {
+        // If a case kills the process, it lies here.
+        std::fs::write(arguments.out.join("current.wasm"), &case.wasm)?;
+        if let Some(mismatch) = campaign.run(&case, Breadth::All) {
+            keep(&arguments.out, &mut campaign, &case, &mismatch)?;
+        }
+        if reported.elapsed() > Duration::from_secs(30) {
+            reported = Instant::now();
+            print(&campaign, start);
+        }
+        let over = start.elapsed() >= Duration::from_secs(arguments.seconds);
+        if over || campaign.totals.mismatches >= arguments.mismatches_max {
+            break;
+        }
+    }
+    print(&campaign, start);
+    println!("operators never executed: {}", campaign.coverage.missing().join(" "));
+    if campaign.totals.mismatches > 0 {
+        bail!("engines disagree: see {}", arguments.out.display());
+    }
+    Ok(())
+}
+
+/// The cases that the arguments ask for.
+fn selected(arguments: &Arguments) -> Result<Box<dyn Iterator<Item = Case>>> {
+    let Some(only) = &arguments.only else { return Ok(Box::new(cases(arguments.seed))) };
+    let (source, seed) = only.split_once(':').context("--only wants SOURCE:SEED")?;
+    let source = Source::ALL.iter().find(|known| known.name() == source);
+    let source = *source.with_context(|| format!("no source in {only}"))?;
+    let case = Case::new(source, seed.parse()?).context("the seed makes no module")?;
+    Ok(Box::new(std::iter::once(case)))
+}
+
+fn print(campaign: &Campaign, start: Instant) {
+    let totals = campaign.totals;
+    let (executed, all) = campaign.coverage.counts();
+    println!(
+        "{:5.0} s: {} cases ({} refused), {} calls compared, {} traps, {} disagreements, {executed} of {all} operators",
+        start.elapsed().as_secs_f64(),
+        totals.cases,
+        totals.refused,
+        totals.calls,
+        totals.traps,
+        totals.mismatches,
+    );
+}
+
+/// Prints a disagreement and writes the case and its reduction to files.
+fn keep(out: &Path, campaign: &mut Campaign, case: &Case, mismatch: &Mismatch) -> Result<()> {
+    let name = format!("{}-{}", case.source.name(), case.seed);
+    println!("{}:{}: {}: {}", case.source.name(), case.seed, mismatch.subject, mismatch.what);
+    std::fs::write(out.join(format!("{name}.wasm")), &case.wasm)?;
+    let small = campaign.reduce(case);
+    let again = campaign.check(&small, case.source.plan(), case.seed).mismatch;
+    let again = again.as_ref().unwrap_or(mismatch);
+    let header = format!(";; {}: {}\n", again.subject, again.what);
+    let text = wasmprinter::print_bytes(&small)?;
+    let path = out.join(format!("{name}.wat"));
+    std::fs::write(&path, header + &text)?;
+    println!("  reduced to {}", path.display());
+    Ok(())
+}

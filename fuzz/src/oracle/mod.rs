@@ -1,0 +1,192 @@
+//! Engines as oracles: each runs the same module with the same calls, and tells what it saw.
+//!
+//! An oracle has four methods, so a new tier or another engine is added in a page of code. It
+//! speaks [`Value`]s and names of exports only; nothing engine-specific leaves it.
+
+mod host;
+mod planted;
+mod wasmi;
+mod wasmoor;
+
+pub use self::planted::Planted;
+pub use self::wasmi::Wasmi;
+pub use self::wasmoor::{Wasmoor, tiers};
+
+use crate::value::Value;
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+
+/// An engine (or a tier of one) that holds one module and one instance of it.
+pub trait Oracle {
+    /// Loads a module and forgets the former one.
+    ///
+    /// # Errors
+    /// Why the engine refuses it.
+    fn load(&mut self, wasm: &[u8]) -> Result<(), String>;
+
+    /// Makes a fresh instance of the module, with imports made by the harness; forgets the former.
+    fn instantiate(&mut self) -> Outcome;
+
+    /// Calls an exported function of the instance.
+    fn call(&mut self, function: &str, args: &[Value]) -> Outcome;
+
+    /// What the instance's exports hold, and what the host has seen of its calls.
+    fn state(&mut self) -> State;
+}
+
+/// How an instantiation or a call ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Normally, with these results.
+    Returned(Vec<Value>),
+    /// With a trap.
+    Trapped(Trap),
+    /// By a limit that engines set differently: stack, time, fuel. Proves nothing.
+    Unknown(String),
+    /// Not at all: the engine cannot do what it should.
+    Refused(String),
+}
+
+impl Outcome {
+    /// Whether two engines agree.
+    #[must_use]
+    pub fn agrees(&self, other: &Outcome) -> bool {
+        match (self, other) {
+            (Outcome::Returned(ours), Outcome::Returned(theirs)) => {
+                ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a.agrees(b))
+            }
+            (Outcome::Trapped(ours), Outcome::Trapped(theirs)) => ours == theirs,
+            (Outcome::Unknown(_), _) | (_, Outcome::Unknown(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Returned(values) => write!(f, "returned {values:x?}"),
+            Outcome::Trapped(trap) => write!(f, "trapped: {trap:?}"),
+            Outcome::Unknown(why) => write!(f, "ended by a limit: {why}"),
+            Outcome::Refused(why) => write!(f, "refused: {why}"),
+        }
+    }
+}
+
+/// Why a guest stopped, as finely as all engines tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// `unreachable`.
+    Unreachable,
+    /// A memory was left.
+    Memory,
+    /// A table was left, also by an indirect call.
+    Table,
+    /// An indirect call met null.
+    NullCall,
+    /// An indirect call met a function of another type.
+    Signature,
+    /// Division by zero.
+    DivideByZero,
+    /// A division or conversion without a representable result.
+    Overflow,
+    /// A NaN was converted to an integer.
+    Conversion,
+}
+
+/// What can be seen of an instance between calls: a list of named facts.
+#[derive(Clone, Debug, Default)]
+pub struct State(pub Vec<(String, Fact)>);
+
+/// One thing seen of an instance.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A global's value.
+    Global(Value),
+    /// Size of a memory or table in its own units, or number of calls of the host; and a hash of
+    /// the contents.
+    Contents {
+        /// Pages, elements or calls.
+        size: u64,
+        /// Hash of bytes, references or arguments.
+        hash: u64,
+    },
+}
+
+impl State {
+    /// Engines list exports in orders of their own.
+    fn sorted(mut facts: Vec<(String, Fact)>) -> Self {
+        facts.sort_by(|(left, _), (right, _)| left.cmp(right));
+        State(facts)
+    }
+
+    /// The first difference, in words.
+    #[must_use]
+    pub fn difference(&self, other: &State) -> Option<String> {
+        let agree = |a: &Fact, b: &Fact| match (a, b) {
+            (Fact::Global(a), Fact::Global(b)) => a.agrees(b),
+            (Fact::Contents { size: a, hash: x }, Fact::Contents { size: b, hash: y }) => {
+                (a, x) == (b, y)
+            }
+            _ => false,
+        };
+        if self.0.len() != other.0.len() {
+            return Some(format!("{} facts and {}", self.0.len(), other.0.len()));
+        }
+        self.0.iter().zip(&other.0).find_map(|((name, ours), (other_name, theirs))| {
+            let same = name == other_name && agree(ours, theirs);
+            (!same).then(|| format!("{name} {ours:x?}, {other_name} {theirs:x?}"))
+        })
+    }
+}
+
+/// Elements of a table that are looked at.
+const ELEMENTS_MAX: u64 = 256;
+
+fn hash_bytes(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+fn hash_values<'a>(values: impl IntoIterator<Item = &'a Value>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for value in values {
+        let (kind, bits) = value.bits();
+        hasher.write_u8(kind);
+        hasher.write_u128(bits);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_agree() {
+        let returned = |value| Outcome::Returned(vec![Value::I32(value)]);
+        let trapped = Outcome::Trapped;
+        for (left, right, agree) in [
+            (returned(1), returned(1), true),
+            (returned(1), returned(2), false),
+            (returned(1), Outcome::Returned(vec![]), false),
+            (trapped(Trap::Memory), trapped(Trap::Memory), true),
+            (trapped(Trap::Memory), trapped(Trap::Table), false),
+            (trapped(Trap::Memory), returned(1), false),
+            (Outcome::Unknown(String::new()), returned(1), true),
+            (Outcome::Refused(String::new()), returned(1), false),
+        ] {
+            assert_eq!(left.agrees(&right), agree, "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn states_differ() {
+        let state = |size, hash| State(vec![("m".into(), Fact::Contents { size, hash })]);
+        assert_eq!(state(1, 2).difference(&state(1, 2)), None);
+        for other in [state(2, 2), state(1, 3), State::default()] {
+            assert!(state(1, 2).difference(&other).is_some());
+        }
+    }
+}
