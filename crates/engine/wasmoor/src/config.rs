@@ -14,6 +14,8 @@ pub enum Tier {
     Auto,
     /// The optimizing compiler for every function; one that it cannot compile is an error.
     Optimizing,
+    /// The baseline compiler for every function.
+    Baseline,
 }
 
 /// How accesses to linear memories are kept in bounds.
@@ -167,13 +169,24 @@ impl Default for Engine {
 
 /// Who makes code for a tier, from the compilers that are built in.
 fn compilers(tier: Tier) -> Result<Compilers> {
-    let optimizing = || match optimizing()? {
-        Some(compiler) => Ok(Compilers::One(compiler)),
-        None => Ok(Compilers::None),
+    let compiler = match tier {
+        Tier::Auto if cfg!(feature = "optimizing") => optimizing(),
+        Tier::Optimizing => optimizing(),
+        Tier::Auto | Tier::Baseline => baseline(),
     };
-    match tier {
-        Tier::Auto | Tier::Optimizing => optimizing(),
-    }
+    Ok(compiler?.map_or(Compilers::None, Compilers::One))
+}
+
+#[cfg(feature = "baseline")]
+fn baseline() -> Result<Option<Box<dyn FunctionCompiler>>> {
+    let compiler = wasmoor_baseline::BaselineCompiler::new()
+        .map_err(|error| Error::usage(error.to_string()))?;
+    Ok(Some(Box::new(compiler)))
+}
+
+#[cfg(not(feature = "baseline"))]
+fn baseline() -> Result<Option<Box<dyn FunctionCompiler>>> {
+    Ok(None)
 }
 
 #[cfg(feature = "optimizing")]

@@ -1,0 +1,11 @@
+//! x86-64: registers, the list of instructions, the encoder, and features of the CPU.
+
+mod asm;
+mod buffer;
+mod cpu;
+pub(crate) mod insts;
+mod regs;
+
+pub(crate) use asm::{Alu, Asm, Label, Shift, VectorShift};
+pub use cpu::Cpu;
+pub(crate) use regs::{Cc, Gpr, Mem, Rm, Size, Xmm};
