@@ -64,6 +64,9 @@ pub(crate) struct Run {
     /// The guest's current directory, inside a granted one
     #[arg(long, value_name = "PATH", help_heading = "Grants")]
     pub(crate) cwd: Option<String>,
+    /// Listen on an address; the guest accepts connections, on descriptors behind the directories'
+    #[arg(long, value_name = "HOST:PORT", value_parser = mounts::parse_listen, help_heading = "Grants")]
+    pub(crate) tcplisten: Vec<String>,
 
     /// Call this exported function; its arguments follow FILE
     #[arg(long, value_name = "FUNCTION")]
@@ -84,6 +87,12 @@ pub(crate) struct Run {
     /// The most elements that its tables may have together
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_table: Option<u64>,
+    /// The most descriptors that the guest may have at a time [default: 4096]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_open_files: Option<u64>,
+    /// The most bytes that the guest may write to files, streams and sockets together
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size, help_heading = "Limits")]
+    pub(crate) max_output: Option<u64>,
     /// Stack for the guest's calls
     #[arg(long, value_name = "SIZE", value_parser = stack_size, default_value = "1MiB", help_heading = "Limits")]
     pub(crate) max_stack: u64,
@@ -152,10 +161,12 @@ pub(crate) struct Wast {
 /// Which compiler makes the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tier {
-    /// The best that there is: today the optimizing compiler
+    /// The best that the engine has for each function
     Auto,
     /// The optimizing compiler; a function that it cannot take is an error
     Optimizing,
+    /// The baseline compiler: ready at once, slower code
+    Baseline,
 }
 
 /// How accesses to linear memories are kept in bounds.
@@ -181,6 +192,7 @@ impl From<Tier> for wasmoor::Tier {
         match tier {
             Tier::Auto => wasmoor::Tier::Auto,
             Tier::Optimizing => wasmoor::Tier::Optimizing,
+            Tier::Baseline => wasmoor::Tier::Baseline,
         }
     }
 }
@@ -274,7 +286,9 @@ mod tests {
     fn options_of_run() {
         let run = run(
             "run --dir a --dir b::c:ro --mapdir /g:h --volume h:/g --env A=1 --env B --fuel 9 \
-             --timeout 1.5s --max-memory 64MiB --max-table 10 --max-stack 2MiB --tier optimizing a.wasm",
+             --timeout 1.5s --max-memory 64MiB --max-table 10 --max-stack 2MiB --tier optimizing \
+             --max-open-files 20 --max-output 1KiB --tcplisten 127.0.0.1:80 --tcplisten [::1]:0 \
+             --env-file vars --cwd /g --argv0 me a.wasm",
         );
         assert_eq!(run.dir.len(), 2);
         assert!(run.dir[1].read_only);
@@ -286,6 +300,11 @@ mod tests {
         assert_eq!(run.max_table, Some(10));
         assert_eq!(run.max_stack, 2 << 20);
         assert_eq!(run.tier, Tier::Optimizing);
+        assert_eq!(run.max_open_files, Some(20));
+        assert_eq!(run.max_output, Some(1024));
+        assert_eq!(run.tcplisten, ["127.0.0.1:80", "[::1]:0"]);
+        assert_eq!(run.env_file, [PathBuf::from("vars")]);
+        assert_eq!((run.cwd.as_deref(), run.argv0.as_deref()), (Some("/g"), Some("me")));
     }
 
     #[test]
@@ -298,11 +317,16 @@ mod tests {
             "run --max-memory 1x a.wasm",
             "run --max-stack 1 a.wasm",
             "run --mapdir x a.wasm",
+            "run --volume x a.wasm",
+            "run --dir :: a.wasm",
+            "run --tcplisten 80 a.wasm",
+            "run --max-open-files many a.wasm",
+            "run --max-output 1x a.wasm",
             "validate",
             "inspect",
             "inspect a b",
             "completions tcsh",
-            "wast --tier baseline a.wast",
+            "wast --tier fastest a.wast",
             "wast --features wasm9 a.wast",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");

@@ -1,4 +1,4 @@
-//! The three ways to grant a directory, and environment files.
+//! The three ways to grant a directory, addresses to listen on, and environment files.
 //!
 //! `--dir HOST[::GUEST]` is Wasmtime's, `--mapdir GUEST:HOST` and `--volume HOST:GUEST` are Wasmer's;
 //! each may end in `:ro` or `:rw`. All three yield a [`Mount`]; opening it is the world's task.
@@ -63,6 +63,19 @@ fn mount(host: &str, guest: &str, read_only: bool, form: &str) -> Result<Mount, 
         return Err(format!("expected {form}"));
     }
     Ok(Mount { host: host.into(), guest: guest.to_owned(), read_only })
+}
+
+/// Parses `HOST:PORT`, where an IPv6 address stands in brackets; a port of 0 means any that is free.
+///
+/// # Errors
+/// A part is missing, or the port is no number of 16 bits.
+pub(crate) fn parse_listen(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080".to_owned()),
+    }
 }
 
 /// A variable of the guest's environment: `KEY=VALUE`, or `KEY` to pass the host's value on.
@@ -175,6 +188,23 @@ mod tests {
                 ("", None),
             ],
         );
+    }
+
+    #[test]
+    fn addresses() {
+        for (text, valid) in [
+            ("127.0.0.1:80", true),
+            ("localhost:0", true),
+            ("[::1]:65535", true),
+            ("80", false),
+            (":80", false),
+            ("localhost", false),
+            ("localhost:", false),
+            ("localhost:65536", false),
+            ("localhost:http", false),
+        ] {
+            assert_eq!(parse_listen(text).is_ok(), valid, "{text}");
+        }
     }
 
     #[test]

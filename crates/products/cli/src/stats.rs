@@ -51,15 +51,23 @@ impl Stats {
             ("instantiate", show_duration(self.instantiate)),
             ("run", show_duration(self.run)),
             (
-                "optimizing",
+                "functions",
                 format!(
-                    "{} of {} functions, {} of CPU time, {} of code",
+                    "{} of {} compiled in {} of CPU time",
                     compiled.functions,
                     compiled.functions_total,
                     show_duration(Duration::from_nanos(compiled.compile_ns)),
-                    show_bytes(compiled.code_bytes as u64),
                 ),
             ),
+            (
+                "optimized",
+                format!(
+                    "{} compiled again, for speed, in {} of CPU time",
+                    compiled.functions_optimized,
+                    show_duration(Duration::from_nanos(compiled.optimize_ns)),
+                ),
+            ),
+            ("code", show_bytes(compiled.code_bytes as u64)),
             (
                 "memory",
                 format!(

@@ -4,8 +4,11 @@ use crate::args::Run;
 use crate::mounts::{self, EnvVar, Mount};
 use crate::report::{Failure, printable};
 use std::ffi::OsStr;
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
+use std::sync::Arc;
+use wasmoor_host::{Limits, Resource};
 use wasmoor_wasi_p1::{WasiCtx, WasiCtxBuilder};
 
 /// The guest's context: standard streams, arguments, and what was granted; nothing else.
@@ -25,7 +28,24 @@ pub(crate) fn context(args: &Run) -> Result<WasiCtx, Failure> {
     if let Some(cwd) = &args.cwd {
         current_dir(&mut builder, args, cwd)?;
     }
+    for address in &args.tcplisten {
+        builder.preopen_socket(listen(address)?);
+    }
+    builder.meter(Arc::new(limits(args)));
     builder.build().map_err(Failure::error)
+}
+
+fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let shown = printable(address);
+    TcpListener::bind(address)
+        .map_err(|error| Failure::error(format!("cannot listen on `{shown}`: {error}")))
+}
+
+fn limits(args: &Run) -> Limits {
+    let given =
+        [(Resource::OpenFiles, args.max_open_files), (Resource::OutputBytes, args.max_output)];
+    let given = given.into_iter().filter_map(|(resource, max)| Some((resource, max?)));
+    given.fold(Limits::new(), |limits, (resource, max)| limits.with(resource, max))
 }
 
 /// `--argv0`, else the file's name without its folder.
