@@ -49,6 +49,8 @@ fn results_of_functions_are_printed() {
         (&["--invoke", "swap", "add.wat", "-7", "1.5"], "1.5\n-7\n"),
         (&["--invoke", "nothing", "add.wat"], ""),
         (&["--eager", "--invoke", "add", "add.wat", "2", "40"], "42\n"),
+        (&["--tier", "baseline", "--invoke", "add", "add.wat", "2", "40"], "42\n"),
+        (&["--tier", "optimizing", "--invoke", "add", "add.wat", "2", "40"], "42\n"),
     ] {
         let finished = run(args);
         assert_eq!(finished.status.code(), Some(0), "{args:?}: {finished:?}");
@@ -405,7 +407,8 @@ fn facts_and_summaries_are_printed() {
 fn statistics_go_to_standard_error() {
     let finished = run(&["--stats", "exit.wat"]);
     assert_eq!(finished.status.code(), Some(7));
-    for row in ["read", "validate", "compile", "instantiate", "run", "memory"] {
+    for row in ["read", "validate", "compile", "instantiate", "run", "functions", "code", "memory"]
+    {
         assert!(finished.stderr.contains(row), "no {row} in: {}", finished.stderr);
     }
 }

@@ -2,3 +2,8 @@
 
 pub mod binary;
 pub mod guest;
+
+/// The README's example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
