@@ -18,7 +18,7 @@
 //! fault  FaultContext, install(handler), prepare_thread()
 //! thread lower_priority()
 //! stack  current_thread() -> address range
-//! kick   Thread, current_thread()             breaking off blocking calls
+//! kick   Thread, KickContext, install(handler), current_thread()
 //! fork   fork() -> raw fork without hooks
 //! ```
 //!

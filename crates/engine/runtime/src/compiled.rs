@@ -7,7 +7,7 @@ use crate::tier::{self, Heat};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use wasmoor_abi::{CanonicalTypeId, DefinedFuncIndex};
+use wasmoor_abi::{CanonicalTypeId, DefinedFuncIndex, Tunables};
 use wasmoor_codegen::{CallMode, CompileJob, CompiledFunction, ModuleCode, SampleHook};
 use wasmoor_module::Module;
 
@@ -122,7 +122,9 @@ impl CompiledModule {
         calls: CallMode,
     ) -> Result<CompiledFunction, Error> {
         let started = Instant::now();
-        let tunables = &self.engine.config().tunables;
+        // Only code that may be compiled again needs polls: they tell where time is spent.
+        let poll = rank == Rank::First && self.engine.is_tiered();
+        let tunables = &Tunables { poll, ..self.engine.config().tunables };
         let job = CompileJob { module: &self.module, func, tunables, calls };
         let result = self.engine.with_worker(rank, |worker| worker.compile(&job));
         let ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);

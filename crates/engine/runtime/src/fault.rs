@@ -1,4 +1,4 @@
-//! From a hardware fault to a trap or a poll.
+//! From a hardware fault to a trap or a poll, and from a kick to a poll.
 //!
 //! The handler does little: it finds out whether the faulting instruction is one of ours that may
 //! fault and what that means, and sends the thread on, to [`trap_landing`] or to the poll stub,
@@ -21,10 +21,25 @@ use wasmoor_abi::TrapCode;
 use wasmoor_abi::trap::FaultKind;
 use wasmoor_codegen::registry;
 use wasmoor_sys::fault::FaultContext;
+use wasmoor_sys::kick::KickContext;
 
 /// Installs the handlers, once per process.
 pub(crate) fn install() -> std::io::Result<()> {
-    wasmoor_sys::fault::install(on_fault)
+    wasmoor_sys::fault::install(on_fault)?;
+    wasmoor_sys::kick::install(on_kick)
+}
+
+/// A thread was kicked: if it is in wasm code and something is asked of it, it serves the request
+/// where it is. In host code the kick only ends blocking calls, and is repeated.
+fn on_kick(kick: &mut KickContext<'_>) {
+    let store = current_store();
+    // SAFETY: the current store is alive while its code runs.
+    if store.is_null() || !unsafe { (&*(*store).store).poll.has_request() } {
+        return;
+    }
+    if registry::with_code_at(kick.pc(), |_, _, _| ()).is_some() {
+        kick.inject_call(arch::poll_stub as *const () as usize);
+    }
 }
 
 fn on_fault(fault: &mut FaultContext<'_>) -> bool {

@@ -12,6 +12,7 @@ use crate::arch;
 use crate::backtrace::Backtrace;
 use crate::context::{Address, HostContext, HostEntry, Registers, StoreContext};
 use crate::error::Error;
+use crate::poll::serve_at_return;
 use crate::store::{Pending, StoreInner};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -100,7 +101,11 @@ pub unsafe fn host_call<D: 'static>(
         let context = &*context;
         ((*context.store).store, &*context.data.cast::<D>(), &mut *registers)
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| f(store, data, registers)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        f(store, data, registers)?;
+        // SAFETY: `f` is done, so nothing else refers to the store.
+        unsafe { serve_at_return(store) }
+    }));
     let pending = match outcome {
         Ok(Ok(())) => return 0,
         // SAFETY: wasm called this host function, so its frames are on this thread's stack.

@@ -11,13 +11,13 @@
 
 #![allow(unsafe_code)]
 
-use crate::backtrace::Backtrace;
 use crate::const_eval::eval;
-use crate::context::Address;
+use crate::context::{Address, VmctxHeader};
 use crate::entities::*;
-use crate::error::{Error, ErrorKind, Trap};
-use crate::host_func::Panic;
+use crate::error::Error;
+use crate::host_func::{Panic, with_backtrace};
 use crate::instance::Instance;
+use crate::poll::serve_at_return;
 use crate::store::{Pending, StoreInner};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -43,23 +43,51 @@ unsafe fn libcall(
 ) -> Answer {
     // SAFETY: the caller's promise.
     let (store, id) = unsafe {
-        let header = vmctx as *const crate::context::VmctxHeader;
+        let header = vmctx as *const VmctxHeader;
         ((*(*header).store).store, Instance::from_vmctx(vmctx).id())
     };
-    // SAFETY: nothing else refers to the store while the libcall runs.
-    let outcome = catch_unwind(AssertUnwindSafe(|| body(unsafe { &mut *store }, id)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: nothing else refers to the store while the libcall runs.
+        let value = body(unsafe { &mut *store }, id).map_err(Error::trap)?;
+        // SAFETY: as above.
+        unsafe { serve_at_return(store) }.map(|()| value)
+    }));
+    // SAFETY: as above.
+    unsafe { answer(store, outcome) }
+}
+
+/// A libcall's answer, after recording why wasm is left if it is.
+///
+/// # Safety
+/// The store's wasm frames are on this thread's stack, and nothing else refers to the store.
+unsafe fn answer(
+    store: *mut StoreInner,
+    outcome: std::thread::Result<Result<u64, Error>>,
+) -> Answer {
     let pending = match outcome {
         Ok(Ok(value)) => return Answer { value, status: 0 },
-        Ok(Err(code)) => {
-            // SAFETY: wasm called, so its frames are on this thread's stack.
-            let backtrace = unsafe { Backtrace::from_exit(&raw const (*store).context) };
-            Pending::Error(Error::from(ErrorKind::Trap(Trap { code, backtrace })))
-        }
+        // SAFETY: the caller's promise.
+        Ok(Err(error)) => Pending::Error(unsafe { with_backtrace(store, error) }),
         Err(panic) => Pending::Panic(Panic(panic)),
     };
-    // SAFETY: as above.
+    // SAFETY: the caller's promise.
     unsafe { (*store).set_pending(pending) };
     Answer { value: 0, status: 1 }
+}
+
+/// The answer of a libcall that cannot fail itself.
+///
+/// # Safety
+/// See the head of this file.
+unsafe fn done(vmctx: Address) -> Answer {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let store = (*(*(vmctx as *const VmctxHeader)).store).store;
+        match serve_at_return(store) {
+            Ok(()) => Answer { value: 0, status: 0 },
+            Err(error) => answer(store, Ok(Err(error))),
+        }
+    }
 }
 
 /// Defines the entry points that the shims call.
@@ -155,20 +183,29 @@ entry_points! {
 ///
 /// # Safety
 /// The ranges lie in linear memories of the store.
-pub(crate) unsafe extern "C" fn copy_bytes(_: Address, dst: u64, src: u64, len: u64) -> Answer {
+pub(crate) unsafe extern "C" fn copy_bytes(vmctx: Address, dst: u64, src: u64, len: u64) -> Answer {
     // SAFETY: the caller's promise.
-    unsafe { ptr::copy(src as usize as *const u8, dst as usize as *mut u8, len as usize) };
-    Answer { value: 0, status: 0 }
+    unsafe {
+        ptr::copy(src as usize as *const u8, dst as usize as *mut u8, len as usize);
+        done(vmctx)
+    }
 }
 
 /// As [`copy_bytes`].
 ///
 /// # Safety
 /// The range lies in a linear memory of the store.
-pub(crate) unsafe extern "C" fn fill_bytes(_: Address, dst: u64, value: u32, len: u64) -> Answer {
+pub(crate) unsafe extern "C" fn fill_bytes(
+    vmctx: Address,
+    dst: u64,
+    value: u32,
+    len: u64,
+) -> Answer {
     // SAFETY: the caller's promise.
-    unsafe { ptr::write_bytes(dst as usize as *mut u8, value as u8, len as usize) };
-    Answer { value: 0, status: 0 }
+    unsafe {
+        ptr::write_bytes(dst as usize as *mut u8, value as u8, len as usize);
+        done(vmctx)
+    }
 }
 
 fn memory_of(store: &StoreInner, id: InstanceId, index: u32) -> &MemoryEntity {

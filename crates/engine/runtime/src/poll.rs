@@ -1,8 +1,15 @@
-//! Requests of the host to a running guest, served at polls.
+//! Requests of the host to a running guest.
 //!
-//! A requester sets a bit in the request word and makes the poll page unreadable; the guest's next
-//! poll faults and ends up in [`serve_from_stub`], which makes the page readable first and takes
-//! the bits second, so that no request is lost: one that comes in between faults once more.
+//! A requester sets a bit in the request word; the guest then gets to [`serve_from_stub`] in one of
+//! two ways, both of which keep all of its registers:
+//!
+//! * Code with polls (the first of two tiers): the requester makes the poll page unreadable, and
+//!   the guest's next poll faults. The page is made readable first and the bits are taken second,
+//!   so that no request is lost: one that comes in between faults once more.
+//! * All code: the guest's thread is kicked. If it is in wasm code, at any instruction, the signal
+//!   handler has it call the stub there; if it is in host code, blocking calls end, the kick is
+//!   repeated, and whatever returns from the host to wasm looks at the request word
+//!   ([`serve_at_return`]). So code needs no polls to be stopped.
 //!
 //! # Safety
 //! The stub calls in with the frame chain intact.
@@ -100,15 +107,19 @@ impl PollState {
         running
     }
 
-    /// Kicks the running thread if a request waits for it; whether it must be kicked again.
+    /// Whether something other than a sample is asked of the guest. Async-signal-safe.
+    pub(crate) fn has_request(&self) -> bool {
+        self.request.load(Ordering::SeqCst) & !REQUEST_SAMPLE != 0
+    }
+
+    /// Kicks the thread that a request waits for, if there is one; whether the request waits on.
     pub(crate) fn kick(&self) -> bool {
-        if self.request.load(Ordering::SeqCst) & !REQUEST_SAMPLE == 0 {
+        if !self.has_request() {
             return false;
         }
-        let Some(thread) = NonZeroU32::new(self.running.load(Ordering::Acquire)) else {
-            return false;
-        };
-        Thread::from_number(thread).kick();
+        if let Some(thread) = NonZeroU32::new(self.running.load(Ordering::Acquire)) {
+            Thread::from_number(thread).kick();
+        }
         true
     }
 
@@ -127,14 +138,14 @@ impl InterruptHandle {
         InterruptHandle(Arc::downgrade(poll))
     }
 
-    /// The running guest, or the next one that runs, traps with `TrapCode::Interrupted` at its
-    /// next poll (function entries and loop heads). System calls that block in a host function
-    /// end with `EINTR`, repeatedly, until then.
+    /// The running guest, or the next one that runs, traps with `TrapCode::Interrupted`, within
+    /// milliseconds. System calls that block in a host function end with `EINTR`, repeatedly,
+    /// until the guest is back in its own code.
     pub fn interrupt(&self) {
         self.send(REQUEST_INTERRUPT);
     }
 
-    /// The guest's next poll calls the store's poll hook.
+    /// The running guest, or the next one that runs, calls the store's poll hook and goes on.
     pub fn call_back(&self) {
         self.send(REQUEST_CALL_BACK);
     }
@@ -175,7 +186,11 @@ pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext 
     let context = current_store();
     // SAFETY: the stub runs on a thread that executes wasm of this store, and nothing else uses
     // the store meanwhile.
-    let served = catch_unwind(AssertUnwindSafe(|| unsafe { serve((*context).store, stub_fp) }));
+    let served = catch_unwind(AssertUnwindSafe(|| unsafe {
+        // The stub's return address is the polling instruction's, or the next one's after a kick.
+        let pc = *(stub_fp as *const Address).add(1);
+        serve((*context).store, Some(pc))
+    }));
     let pending = match served {
         Ok(Ok(())) => return std::ptr::null_mut(),
         Ok(Err(mut error)) => {
@@ -197,9 +212,27 @@ pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext 
     context
 }
 
+/// Serves the requests, if there are any, where a host function or libcall returns to wasm.
+///
 /// # Safety
-/// `store` is alive and used by nobody else; `stub_fp` is the stub's frame.
-unsafe fn serve(store: *mut StoreInner, stub_fp: Address) -> Result<(), Error> {
+/// `store` is alive and used by nobody else.
+#[inline]
+pub(crate) unsafe fn serve_at_return(store: *mut StoreInner) -> Result<(), Error> {
+    // SAFETY: the caller's promise; the request word lives as long as the store.
+    unsafe {
+        if (*(*store).context.request).load(Ordering::Relaxed) & !REQUEST_SAMPLE == 0 {
+            return Ok(());
+        }
+        serve(store, None)
+    }
+}
+
+/// Serves the requests of a guest that is at `pc`, where that is known.
+///
+/// # Safety
+/// `store` is alive and used by nobody else.
+#[cold]
+unsafe fn serve(store: *mut StoreInner, pc: Option<Address>) -> Result<(), Error> {
     // SAFETY: the caller's promise.
     let requests = unsafe { (*store).poll.take() };
     let trap = |code| Error::from(ErrorKind::Trap(Trap { code, backtrace: Backtrace::default() }));
@@ -209,9 +242,9 @@ unsafe fn serve(store: *mut StoreInner, stub_fp: Address) -> Result<(), Error> {
     if requests & REQUEST_DEADLINE != 0 {
         return Err(trap(TrapCode::DeadlineExceeded));
     }
-    if requests & REQUEST_SAMPLE != 0 {
-        // SAFETY: the stub's return address is the polling instruction's.
-        let pc = unsafe { *(stub_fp as *const Address).add(1) };
+    if requests & REQUEST_SAMPLE != 0
+        && let Some(pc) = pc
+    {
         registry::with_code_at(pc, |code, blob, _| code.sample(blob.func));
     }
     if requests & REQUEST_CALL_BACK != 0 {

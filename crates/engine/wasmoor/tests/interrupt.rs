@@ -18,6 +18,11 @@ const ENDLESS: &[(&str, &str)] = &[
     ("loop that calls", "(loop $l call $leaf br $l)"),
     ("loop with memory", "(loop $l (i32.store (i32.const 0) (i32.load (i32.const 4))) br $l)"),
     ("exponential recursion", "(drop (call $fib (i64.const 90)))"),
+    (
+        "loop of bulk operations",
+        "(loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (br $l))",
+    ),
+    ("loop of host time", "(loop $l (drop (memory.grow (i32.const 0))) (br $l))"),
     ("tail of a loop in another function", "(loop $l (call $short) (br $l))"),
 ];
 

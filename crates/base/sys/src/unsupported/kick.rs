@@ -1,7 +1,9 @@
 //! Kicks.
 
 use super::unsupported;
+use crate::kick::KickHandler;
 use std::io;
+use std::marker::PhantomData;
 use std::num::NonZeroU32;
 
 /// Identity of a thread.
@@ -23,6 +25,25 @@ impl Thread {
 
     /// Does nothing.
     pub fn kick(self) {}
+}
+
+/// Registers of a kicked thread.
+#[derive(Debug)]
+pub struct KickContext<'a>(PhantomData<&'a mut ()>);
+
+impl KickContext<'_> {
+    /// Address of the next instruction.
+    #[must_use]
+    pub fn pc(&self) -> usize {
+        0
+    }
+
+    /// Does nothing.
+    pub fn inject_call(&mut self, _pc: usize) {}
+}
+
+pub(crate) fn install(_handler: KickHandler) -> io::Result<()> {
+    unsupported()
 }
 
 pub(crate) fn current_thread() -> io::Result<Thread> {
