@@ -242,9 +242,19 @@ impl<'a> Gen<'a> {
         }
     }
 
-    /// The opcode after one that is a single byte.
+    /// Position after the current operator's opcode.
+    pub(crate) fn after_opcode(&self) -> usize {
+        /// Announces vector operators, whose opcode is a number.
+        const VECTOR_PREFIX: u8 = 0xfd;
+        match self.body.get(self.at) {
+            Some(&VECTOR_PREFIX) => self.skip_leb(self.at + 1).unwrap_or(self.body.len()),
+            _ => self.at + 1,
+        }
+    }
+
+    /// The opcode after an operator that is only an opcode.
     pub(crate) fn next_opcode(&self) -> Option<u8> {
-        self.body.get(self.at + 1).copied()
+        self.body.get(self.after_opcode()).copied()
     }
 
     // Locals and frame.

@@ -69,14 +69,20 @@ fn gpr_pins(traits: Traits) -> ([(Gpr, u32); PINS_MAX], usize) {
         if !traits.guarded {
             add(Gpr::R9, 1);
         }
-        [Gpr::RBX, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15].map(|reg| add(reg, S));
+        for reg in [Gpr::RBX, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15] {
+            add(reg, S);
+        }
     } else {
-        [Gpr::RBX, Gpr::R12, Gpr::R13].map(|reg| add(reg, S));
+        for reg in [Gpr::RBX, Gpr::R12, Gpr::R13] {
+            add(reg, S);
+        }
         if !traits.guarded {
             add(Gpr::R14, S);
         }
         if traits.loops {
-            [Gpr::R8, Gpr::R9, Gpr::R10].map(|reg| add(reg, V));
+            for reg in [Gpr::R8, Gpr::R9, Gpr::R10] {
+                add(reg, V);
+            }
         }
     }
     (list, count)

@@ -365,7 +365,7 @@ impl Gen<'_> {
         if let Some(IF | BR_IF | SELECT | TYPED_SELECT | I32_EQZ) = self.next_opcode() {
             return self.push(Value::new(Ty::I32, Loc::Cond(cond)));
         }
-        let dst = match self.foreseen_gpr(self.at + 1) {
+        let dst = match self.foreseen_gpr(self.after_opcode()) {
             Some(pin) => pin,
             None => self.alloc_gpr(),
         };

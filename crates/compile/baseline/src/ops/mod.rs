@@ -1,8 +1,14 @@
-//! Numeric operators.
+//! Numeric and vector operators.
 
 mod convert;
 pub(crate) mod float;
 mod int;
+mod lanes;
+mod vector;
+mod vector_float;
+mod vector_int;
 
 pub(crate) use float::{FloatCompare, Rounding};
 pub(crate) use int::Division;
+pub(crate) use lanes::Lanes;
+pub(crate) use vector_int::{Half, Side};

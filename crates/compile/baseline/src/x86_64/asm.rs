@@ -84,7 +84,6 @@ pub(crate) struct VectorShift(u8, u8);
 #[allow(missing_docs, reason = "the names are the architecture's")]
 impl VectorShift {
     pub(crate) const PSRLW: VectorShift = VectorShift(0x71, 2);
-    pub(crate) const PSRAW: VectorShift = VectorShift(0x71, 4);
     pub(crate) const PSLLW: VectorShift = VectorShift(0x71, 6);
     pub(crate) const PSRLD: VectorShift = VectorShift(0x72, 2);
     pub(crate) const PSRAD: VectorShift = VectorShift(0x72, 4);
@@ -301,11 +300,6 @@ impl Asm {
         self.emit(op, size.wide(), false, reg.0, rm.into().into());
     }
 
-    /// General register or memory, general register.
-    pub(crate) fn gg_mr(&mut self, op: Op, size: Size, rm: impl Into<Rm<Gpr>>, reg: Gpr) {
-        self.gg(op, size, reg, rm);
-    }
-
     /// Vector register, vector register or memory.
     #[inline]
     pub(crate) fn xx(&mut self, op: Op, reg: Xmm, rm: impl Into<Rm<Xmm>>) {
@@ -456,10 +450,6 @@ impl Asm {
         self.push_pop(0x50, reg);
     }
 
-    pub(crate) fn pop(&mut self, reg: Gpr) {
-        self.push_pop(0x58, reg);
-    }
-
     fn push_pop(&mut self, opcode: u8, reg: Gpr) {
         if reg.0 >= 8 {
             self.code.put(0x41 | u64::from(opcode | reg.0 & 7) << 8, 2);
@@ -515,18 +505,10 @@ impl Asm {
         }
     }
 
-    /// `not` (2), `neg` (3), `mul` (4), `div` (6), `idiv` (7).
+    /// `div` (6), `idiv` (7).
     fn group3(&mut self, number: u8, size: Size, rm: Operand) {
         let op = Op { prefix: 0, map: 0, opcode: 0xf7 };
         self.emit(op, size.wide(), false, number, rm);
-    }
-
-    pub(crate) fn not(&mut self, size: Size, reg: Gpr) {
-        self.group3(2, size, Rm::Reg(reg.0));
-    }
-
-    pub(crate) fn neg(&mut self, size: Size, reg: Gpr) {
-        self.group3(3, size, Rm::Reg(reg.0));
     }
 
     /// Divides rdx:rax.

@@ -145,11 +145,6 @@ impl Mem {
     pub(crate) const fn rip() -> Mem {
         Mem { base: Mem::RIP, index: Mem::NO_INDEX, scale: 0, disp: 0 }
     }
-
-    /// The same address some bytes further.
-    pub(crate) const fn plus(self, bytes: i32) -> Mem {
-        Mem { disp: self.disp.wrapping_add(bytes), ..self }
-    }
 }
 
 /// A register or a memory operand.
