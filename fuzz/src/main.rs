@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run -p wasmoor-fuzz --release -- --seconds 600 --seed 7
 //! cargo run -p wasmoor-fuzz --release -- --only smith:123456
+//! cargo run -p wasmoor-fuzz --release -- failing.wat
 //! ```
 
 use anyhow::{Context, Result, bail};
@@ -12,10 +13,13 @@ use std::time::{Duration, Instant};
 use wasmoor_fuzz::campaign::{Breadth, Campaign, cases, on_large_stack};
 use wasmoor_fuzz::differ::Mismatch;
 use wasmoor_fuzz::generate::{Case, Source};
+use wasmoor_fuzz::script::Plan;
 
 /// Runs generated modules on Wasmoor's tiers and on wasmi, and compares.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// Modules to run, in either form, instead of generated ones.
+    files: Vec<PathBuf>,
     /// How long to go on.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -35,7 +39,29 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    on_large_stack(|| run(&arguments))
+    on_large_stack(|| if arguments.files.is_empty() { run(&arguments) } else { files(&arguments) })
+}
+
+/// Runs given modules; prints where engines disagree.
+fn files(arguments: &Arguments) -> Result<()> {
+    let mut campaign = Campaign::new()?;
+    let plan = Plan { instance_per_function: true, calls_per_function: 20 };
+    let mut disagreements = 0;
+    for path in &arguments.files {
+        let report = campaign.check(&wat::parse_file(path)?, plan, arguments.seed);
+        match (&report.refused, &report.mismatch) {
+            (_, Some(mismatch)) => {
+                println!("{}: {}: {}", path.display(), mismatch.subject, mismatch.what);
+                disagreements += 1;
+            }
+            (Some(why), None) => println!("{}: refused by wasmi: {why}", path.display()),
+            (None, None) => println!("{}: {} calls agree", path.display(), report.calls),
+        }
+    }
+    if disagreements > 0 {
+        bail!("engines disagree about {disagreements} modules");
+    }
+    Ok(())
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -60,7 +86,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     print(&campaign, start);
-    println!("operators never executed: {}", campaign.coverage.missing().join(" "));
+    if arguments.only.is_none() {
+        println!("operators never executed: {}", campaign.coverage.missing().join(" "));
+    }
     if campaign.totals.mismatches > 0 {
         bail!("engines disagree: see {}", arguments.out.display());
     }

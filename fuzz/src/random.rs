@@ -15,7 +15,7 @@ impl Random {
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Random {
 
     /// A number below `limit`; 0 if that is 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
+        (self.bits() % limit.max(1) as u64) as usize
     }
 
     /// A number in `low..=high`.
@@ -48,7 +48,7 @@ impl Random {
 
     /// Random bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let words = (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes());
+        let words = (0..len.div_ceil(8)).flat_map(|_| self.bits().to_le_bytes());
         words.take(len).collect()
     }
 }
@@ -61,8 +61,8 @@ mod tests {
     fn a_seed_gives_the_same_choices_for_ever() {
         // The reference outputs of splitmix64 for the seed 1234567.
         let mut random = Random::new(1_234_567);
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+        assert_eq!(random.bits(), 6_457_827_717_110_365_317);
+        assert_eq!(random.bits(), 3_203_168_211_198_807_973);
         assert_eq!(random.bytes(13).len(), 13);
         assert!((0..100).all(|_| (3..=5).contains(&random.between(3, 5))));
     }

@@ -119,8 +119,8 @@ fn interesting_i64(random: &mut Random) -> i64 {
         // A power of two or one beside it.
         9 => (1i64 << random.below(64)).wrapping_add(random.between(0, 2) as i64 - 1),
         // A byte repeated: what lanes and extensions like.
-        10 => i64::from_le_bytes([random.next() as u8; 8]),
-        _ => random.next() as i64,
+        10 => i64::from_le_bytes([random.bits() as u8; 8]),
+        _ => random.bits() as i64,
     }
 }
 
@@ -147,8 +147,8 @@ fn interesting_f32(random: &mut Random) -> u32 {
             ]);
             end.to_bits().wrapping_add(random.between(0, 2) as u32).wrapping_sub(1)
         }
-        6 => (random.next() as i32 as f32).abs().to_bits(),
-        _ => random.next() as u32 & 0x7fff_ffff,
+        6 => (random.bits() as i32 as f32).abs().to_bits(),
+        _ => random.bits() as u32 & 0x7fff_ffff,
     }
 }
 
@@ -171,12 +171,12 @@ fn interesting_f64(random: &mut Random) -> u64 {
             ]);
             end.to_bits().wrapping_add(random.between(0, 2) as u64).wrapping_sub(1)
         }
-        6 => (random.next() as i64 as f64).abs().to_bits(),
+        6 => (random.bits() as i64 as f64).abs().to_bits(),
         // What a 32-bit float holds exactly.
         7 => {
             f64::from(f32::from_bits(interesting_f32(random) & 0x7fff_ffff)).to_bits() & !(1 << 63)
         }
-        _ => random.next() >> 1,
+        _ => random.bits() >> 1,
     }
 }
 

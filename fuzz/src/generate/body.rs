@@ -119,9 +119,13 @@ impl<'r> Body<'r> {
     fn operation(&mut self, kind: Kind, depth: usize) {
         // What traps ends the function: rarely.
         let trap = self.random.chance(1, 8);
+        // Operators of one type in a row are what compilers combine.
+        let plain = self.random.chance(1, 2);
+        let is_plain = |it: &Numeric| it.params.iter().all(|param| param.ty() == it.result.ty());
         let same_type: Vec<&Numeric> = numeric()
             .iter()
-            .filter(|it| it.result.ty() == kind.ty() && (trap || !it.traps))
+            .filter(|it| it.result.ty() == kind.ty())
+            .filter(|it| (trap || !it.traps) && (!plain || is_plain(it)))
             .collect();
         let numeric = **self.random.pick(&same_type);
         for &param in numeric.params {

@@ -6,7 +6,7 @@ use super::body::Body;
 use super::numeric::Kind;
 use crate::random::Random;
 use wasm_encoder::{
-    CodeSection, ConstExpr, DataCountSection, DataSection, ExportKind, ExportSection,
+    BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ExportKind, ExportSection,
     FunctionSection, Instruction as I, MemArg, MemArgTarget, MemorySection, MemoryType, Module,
     TypeSection, ValType,
 };
@@ -85,6 +85,7 @@ pub(super) fn module(seed: u64) -> Vec<u8> {
     for _ in 0..6 {
         functions.accesses(&mut random);
     }
+    functions.walk(&mut random);
     for _ in 0..4 {
         functions.bulk(&mut random);
     }
@@ -135,7 +136,7 @@ impl Functions {
         let mut body = Body::new(&params, random);
         for _ in 0..body.random.between(0, 4) {
             let access = *body.random.pick(ACCESSES);
-            one_access(&mut body, access, memory);
+            one_access(&mut body, access, memory, address);
             if let Some(kind) = access.result() {
                 // Parameters carry host bits, loads fixed bits: any of them may be stored again.
                 let set = body.local(kind.ty()).filter(|&local| local != 0);
@@ -145,11 +146,31 @@ impl Functions {
         let last = loop {
             let access = *body.random.pick(ACCESSES);
             if let Some(kind) = access.result() {
-                one_access(&mut body, access, memory);
+                one_access(&mut body, access, memory, address);
                 break kind.ty();
             }
         };
         self.add(params, last, body);
+    }
+
+    /// A loop that loads or stores in equal steps, which may leave the memory on its way; the
+    /// result is the sum of what was loaded.
+    fn walk(&mut self, random: &mut Random) {
+        let (memory, address) = self.memory(random);
+        let params = vec![address, ValType::I32];
+        let mut body = Body::new(&params, random);
+        let counter = body.reserve(ValType::I32);
+        let sum = body.reserve(ValType::I32);
+        let (rounds, step) = (body.random.between(1, 40), body.random.between(0, 40) as i64 - 8);
+        let (load, store) = (memarg(body.random, 2, memory), memarg(body.random, 1, memory));
+        body.emit([I::I32Const(rounds as i32), I::LocalSet(counter), I::Loop(BlockType::Empty)]);
+        body.emit([I::LocalGet(0), I::LocalGet(1), I::I32Store16(store)]);
+        body.emit([I::LocalGet(0), I::I32Load(load), I::LocalGet(sum), I::I32Add]);
+        body.emit([I::LocalSet(sum), I::LocalGet(0)]);
+        body.emit(add_constant(address, step));
+        body.emit([I::LocalSet(0), I::LocalGet(counter), I::I32Const(-1), I::I32Add]);
+        body.emit([I::LocalTee(counter), I::BrIf(0), I::End, I::LocalGet(sum)]);
+        self.add(params, ValType::I32, body);
     }
 
     /// One bulk operation of parameters; the result is the memory's size in pages.
@@ -222,9 +243,21 @@ impl Access {
     }
 }
 
-/// Appends an access at the address in local 0.
-fn one_access(body: &mut Body<'_>, access: Access, memory: u32) {
+/// Code that adds to an address.
+fn add_constant(address: ValType, addend: i64) -> [I<'static>; 2] {
+    match address {
+        ValType::I64 => [I::I64Const(addend), I::I64Add],
+        _ => [I::I32Const(addend as i32), I::I32Add],
+    }
+}
+
+/// Appends an access at, or near, the address in local 0.
+fn one_access(body: &mut Body<'_>, access: Access, memory: u32, address: ValType) {
     body.emit([I::LocalGet(0)]);
+    if body.random.chance(1, 4) {
+        let near = body.random.between(0, 40) as i64 - 20;
+        body.emit(add_constant(address, near));
+    }
     let bytes_log2 = match access {
         Access::Load(_, bytes_log2, _) | Access::LoadLane(_, bytes_log2) => bytes_log2,
         Access::Store(_, bytes_log2, _) | Access::StoreLane(_, bytes_log2) => bytes_log2,

@@ -2,7 +2,9 @@
 
 use super::host::{Host, import_id};
 use super::{ELEMENTS_MAX, Fact, Oracle, Outcome, State, Trap, hash_bytes, hash_values};
+use crate::rewrite::{self, Parts};
 use crate::value::{Type, Value};
+use wasm_encoder::Instruction;
 use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{
     AsContextMut, Caller, Config, Engine, Error, Extern, ExternRef, ExternType, Func, FuncType,
@@ -53,6 +55,7 @@ impl Oracle for Wasmi {
     fn load(&mut self, wasm: &[u8]) -> Result<(), String> {
         self.instance = None;
         self.module = None;
+        let wasm = without_fused_selects(wasm).map_err(|error| error.to_string())?;
         self.module = Some(Module::new(&self.engine, wasm).map_err(|error| error.to_string())?);
         Ok(())
     }
@@ -110,6 +113,22 @@ impl Oracle for Wasmi {
         }
         State::sorted(facts)
     }
+}
+
+/// The module with each condition of a `select` or-ed with zero. wasmi 2.0.0 drops an `i32.eqz` of
+/// a local in front of a `select` but then takes the accumulator for the condition, which holds
+/// something older.
+fn without_fused_selects(wasm: &[u8]) -> Result<Vec<u8>, rewrite::Error> {
+    let mut parts = Parts::read(wasm)?;
+    for body in &mut parts.bodies {
+        body.rewrite(|_, instruction, code| {
+            if matches!(instruction, Instruction::Select | Instruction::TypedSelect(_)) {
+                code.extend([Instruction::I32Const(0), Instruction::I32Or]);
+            }
+            code.push(instruction);
+        })?;
+    }
+    parts.finish()
 }
 
 /// Makes what a module imports.

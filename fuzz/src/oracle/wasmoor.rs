@@ -38,21 +38,18 @@ pub fn tiers() -> Result<Vec<(&'static str, Wasmoor)>> {
     let mut base = Config::new();
     // Modules are small: threads would cost more than they give.
     base.threads(1).max_stack(8 << 20);
-    let with = |change: &dyn Fn(&mut Config)| {
+    let tier = |name, change: fn(&mut Config) -> &mut Config, fuel| {
         let mut config = base.clone();
-        change(&mut config);
-        config
+        Ok((name, Wasmoor::new(change(&mut config), fuel)?))
     };
-    let configs = [
-        ("optimizing", with(&|_| {}), false),
-        ("optimizing, eager", with(&|config| drop(config.eager(true))), false),
-        ("optimizing, checked", with(&|config| drop(config.memory(MemoryChoice::Checked))), false),
-        ("optimizing, fuel", with(&|config| drop(config.fuel(true))), true),
-    ];
-    configs
-        .into_iter()
-        .map(|(name, config, fuel)| Ok((name, Wasmoor::new(&config, fuel)?)))
-        .collect()
+    [
+        tier("optimizing", |config| config, false),
+        tier("optimizing, eager", |config| config.eager(true), false),
+        tier("optimizing, checked", |config| config.memory(MemoryChoice::Checked), false),
+        tier("optimizing, fuel", |config| config.fuel(true), true),
+    ]
+    .into_iter()
+    .collect()
 }
 
 impl Wasmoor {
