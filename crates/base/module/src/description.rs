@@ -55,6 +55,8 @@ pub struct Module {
     /// Custom sections, in order: names and ranges of their content in [`Module::bytes`].
     pub custom_sections: Vec<CustomSection>,
     pub(crate) export_by_name: HashMap<String, usize>,
+    /// What is exported as `memory`, see [`Module::memory_export`].
+    pub(crate) memory_export: Option<MemoryIndex>,
     pub(crate) bytes: Arc<[u8]>,
     pub(crate) func_names: std::sync::OnceLock<HashMap<FuncIndex, String>>,
 }
@@ -70,6 +72,13 @@ impl Module {
     #[must_use]
     pub fn export(&self, name: &str) -> Option<EntityIndex> {
         self.export_by_name.get(name).map(|&at| self.exports[at].entity)
+    }
+
+    /// The memory that is exported as `memory`, where functions of a host expect their callers'
+    /// data; found without a look-up by name.
+    #[must_use]
+    pub fn memory_export(&self) -> Option<MemoryIndex> {
+        self.memory_export
     }
 
     /// The function as a defined one; `None` if it is imported.

@@ -272,6 +272,9 @@ impl<'a> Loader<'a> {
             let (offset, export) = item?;
             let entity = at(offset, convert::entity(export.kind, export.index))?;
             let name = export.name.to_string();
+            if let ("memory", EntityIndex::Memory(index)) = (&*name, entity) {
+                self.module.memory_export = Some(index);
+            }
             self.module.export_by_name.insert(name.clone(), self.module.exports.len());
             self.module.exports.push(Export { name, entity });
         }
@@ -412,6 +415,7 @@ fn empty(bytes: Arc<[u8]>) -> Module {
         code_start: None,
         custom_sections: Vec::new(),
         export_by_name: HashMap::new(),
+        memory_export: None,
         bytes,
         func_names: OnceLock::new(),
     }

@@ -163,6 +163,13 @@ impl Instance {
         self.external(self.module().export(name)?)
     }
 
+    /// The memory that is exported as `memory`; for every call of a host's function, so without a
+    /// look-up by name.
+    #[must_use]
+    pub fn memory_export(&self) -> Option<MemoryId> {
+        Some(self.memories[self.module().memory_export()?])
+    }
+
     /// Writes a pointer to an imported entity, or finds the place of a defined one.
     pub(crate) fn place<T>(
         &self,

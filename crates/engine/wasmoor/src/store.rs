@@ -308,10 +308,7 @@ impl<T> Caller<'_, T> {
     pub fn memory_and_data(&mut self) -> Option<(RawMemory, &mut T)> {
         let inner = self.store.inner();
         let id: InstanceId = inner.caller_instance()?;
-        let memory = match inner.instance(id).export("memory")? {
-            runtime::External::Memory(memory) => inner.memory(memory),
-            _ => return None,
-        };
+        let memory = inner.memory(inner.instance(id).memory_export()?);
         let memory = RawMemory { base: memory.base(), len: memory.bytes() };
         Some((memory, self.store.data_mut()))
     }

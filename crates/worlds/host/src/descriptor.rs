@@ -24,6 +24,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 bitflags::bitflags! {
     /// Status flags of an open file; the bits are those of preview 1.
@@ -198,6 +199,9 @@ pub struct Descriptor {
     listing: DirectoryStream,
     /// The guest's name of a mount.
     mount_name: Option<String>,
+    /// The status flags of a [`Node`] once they were asked for. Nobody else has its open file, so
+    /// only [`Descriptor::set_status_flags`] changes them; libraries ask before each `openat`.
+    flags: OnceLock<StatusFlags>,
 }
 
 impl Descriptor {
@@ -217,6 +221,7 @@ impl Descriptor {
             dropped_inheriting: Rights::empty(),
             listing: DirectoryStream::default(),
             mount_name: None,
+            flags: OnceLock::new(),
         }
     }
 
@@ -334,7 +339,13 @@ impl Descriptor {
     pub fn status_flags(&self) -> Result<StatusFlags> {
         match &self.object {
             Object::Node(node) => match node.fd() {
-                Ok(fd) => Ok(StatusFlags::from_kernel(fcntl_getfl(fd)?)),
+                Ok(fd) => match self.flags.get() {
+                    Some(flags) => Ok(*flags),
+                    None => {
+                        let flags = StatusFlags::from_kernel(fcntl_getfl(fd)?);
+                        Ok(*self.flags.get_or_init(|| flags))
+                    }
+                },
                 // A mounted file is not open.
                 Err(_) => Ok(StatusFlags::empty()),
             },
@@ -348,6 +359,7 @@ impl Descriptor {
     /// # Errors
     /// `ENOTSUP` for flags that cannot change after opening, else those of `fcntl`.
     pub fn set_status_flags(&mut self, flags: StatusFlags) -> Result<()> {
+        self.flags = OnceLock::new();
         match &mut self.object {
             Object::Node(node) => set_kernel_flags(node.fd()?, flags),
             Object::Kernel(handed) => handed.set_status_flags(flags),
