@@ -139,6 +139,11 @@ fn guest_thread(args: &Run, module: &Module, stats: &mut Stats) -> Result<(), Fa
     let deadline = args.timeout.map(|timeout| store.set_deadline(timeout)).transpose();
     let _deadline = deadline.map_err(Failure::error)?;
     let result = guest(args, module, &linker, &mut store, stats);
+    if result.is_err()
+        && let Some(note) = world::missing_grant(args, module)
+    {
+        report::note(note);
+    }
     stats.compiled = module.compile_stats();
     stats.memory_bytes = store.meter().memory_bytes;
     stats.table_elements = store.meter().table_elements;

@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
+use wasmoor::Module;
 use wasmoor_host::{Limits, Resource};
 use wasmoor_wasi_p1::{WasiCtx, WasiCtxBuilder};
 
@@ -46,6 +47,25 @@ fn limits(args: &Run) -> Limits {
         [(Resource::OpenFiles, args.max_open_files), (Resource::OutputBytes, args.max_output)];
     let given = given.into_iter().filter_map(|(resource, max)| Some((resource, max?)));
     given.fold(Limits::new(), |limits, (resource, max)| limits.with(resource, max))
+}
+
+/// What to tell the user of a guest that failed although it had no directory, if it is clear that it
+/// missed one: it can open files, and an argument is the path of something on the host.
+///
+/// The guest's own error is the guest's: its libraries know grants only by their absence.
+pub(crate) fn missing_grant(args: &Run, module: &Module) -> Option<String> {
+    if mounts(args).next().is_some() || !module.imports().any(|import| import.name == "path_open") {
+        return None;
+    }
+    let path = args.file_and_args.iter().skip(1).map(Path::new).find(|path| path.exists())?;
+    let dir = if path.is_dir() { path } else { path.parent()? };
+    let dir = if dir == Path::new("") { Path::new(".") } else { dir };
+    let (path, dir) = (path.display().to_string(), dir.display().to_string());
+    Some(format!(
+        "no directory was granted to the guest; `--dir {}` before FILE grants the one of `{}`",
+        printable(&dir),
+        printable(&path)
+    ))
 }
 
 /// `--argv0`, else the file's name without its folder.

@@ -1,0 +1,324 @@
+//! The world that the command gives its guests: grants, limits, streams, sockets; and old programs
+//! of others with what they print.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use wasmoor_tests::binary::{Finished, finish, wasmoor};
+use wasmoor_tests::guest::{self, left_out};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// `errno` of preview 1.
+const BADF: i32 = 8;
+const NOSPC: i32 = 51;
+
+fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(wasmoor());
+    command.args(args).current_dir(folder);
+    command
+}
+
+fn run_in(folder: &Path, args: &[&str]) -> Finished {
+    finish(command(folder, args), b"", LIMIT).expect("the command ends in time")
+}
+
+fn run(args: &[&str]) -> Finished {
+    run_in(&guest::path(""), args)
+}
+
+/// Runs with standard output going elsewhere; the status.
+#[track_caller]
+fn status_with_stdout(args: &[&str], stdout: Stdio) -> Option<i32> {
+    let mut command = command(&guest::path(""), args);
+    command.stdin(Stdio::null()).stdout(stdout);
+    command.status().expect("the command starts").code()
+}
+
+#[test]
+fn wrong_grants_are_explained() {
+    for (args, status, texts) in [
+        (&["--mapdir", "x"][..], 2, &["'x'", "expected GUEST:HOST[:ro]"][..]),
+        (&["--volume", "/x"], 2, &["'/x'", "expected HOST:GUEST[:ro]"]),
+        (&["--dir", "::"], 2, &["expected HOST[::GUEST][:ro]"]),
+        (&["--tcplisten", "80"], 2, &["'80'", "expected HOST:PORT, such as 127.0.0.1:8080"]),
+        (&["--max-open-files", "x"], 2, &["'x'", "--max-open-files"]),
+        (&["--max-output", "x"], 2, &["`x` is no size; examples: 65536"]),
+        (&["--dir", "absent"], 1, &["cannot mount the host path `absent`", "No such file"]),
+        (&["--volume", "/absent:/x"], 1, &["`/absent`", "No such file"]),
+        (&["--dir", "exit.wat/"], 1, &["`exit.wat/`", "Not a directory"]),
+        (&["--dir", ".", "--cwd", "exit.wat"], 1, &["the current directory `exit.wat`"]),
+        (&["--env-file", "absent"], 1, &["cannot read `absent`", "No such file"]),
+        (&["--env", "WASMOOR_IS_NOT_SET"], 1, &["`WASMOOR_IS_NOT_SET` is not set"]),
+        (&["--max-open-files", "2"], 1, &["the limit of open files", "3 descriptors"]),
+    ] {
+        let mut args = args.to_vec();
+        args.push("exit.wat");
+        let finished = run(&args);
+        assert_eq!(finished.status.code(), Some(status), "{args:?}: {finished:?}");
+        for text in texts {
+            assert!(finished.stderr.contains(text), "{args:?}: no {text:?} in {finished:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_grant_is_named_when_that_is_clear() {
+    let finished = run(&["open_many.wat", "hello.wat"]);
+    assert_eq!(finished.status.code(), Some(100));
+    let note = "note: no directory was granted to the guest; `--dir .` before FILE grants the one \
+                of `hello.wat`\n";
+    assert_eq!(finished.stderr, note);
+    // Not clear: no such file, a guest that opens none, a guest with a directory.
+    for args in [
+        &["open_many.wat", "absent"][..],
+        &["exit.wat", "hello.wat"],
+        &["--max-open-files", "5", "--dir", ".", "open_many.wat", "hello.wat"],
+    ] {
+        assert_eq!(run(args).stderr, "", "{args:?}");
+    }
+}
+
+#[test]
+fn open_files_are_limited() {
+    let folder = guest::path("");
+    for max in ["4", "9", "50"] {
+        let finished = run_in(&folder, &["--max-open-files", max, "--dir", ".", "open_many.wat"]);
+        // Three streams and the grant are open from the start.
+        let opened = max.parse::<i32>().expect("a number") - 4;
+        assert_eq!(finished.status.code(), Some(opened), "{finished:?}");
+    }
+}
+
+#[test]
+fn output_is_limited() {
+    let finished = run(&["--max-output", "2500", "fill.wat"]);
+    assert_eq!(finished.status.code(), Some(NOSPC));
+    assert_eq!(finished.stdout.len(), 2500);
+    assert_eq!(finished.stderr, "");
+}
+
+#[test]
+fn a_full_disk_and_a_closed_output_are_errors_of_the_guest() {
+    let full = File::options().write(true).open("/dev/full").expect("a full device");
+    assert_eq!(status_with_stdout(&["fill.wat"], full.into()), Some(NOSPC));
+    let read_only = File::open("/dev/null").expect("a device");
+    assert_eq!(status_with_stdout(&["fill.wat"], read_only.into()), Some(BADF));
+}
+
+/// The language's runtime puts `/dev/null` in place of streams that are closed when the command
+/// starts, so nothing that is opened later gets their numbers, which is what matters.
+#[test]
+fn closed_streams_are_empty() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" --dir . \"$1\" <&- >&- 2>&-"]).arg(wasmoor());
+    shell.arg("wait.wat").current_dir(guest::path(""));
+    let finished = finish(shell, b"", LIMIT).expect("the command ends in time");
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+}
+
+/// Deadlines end every call that waits, by the guest's own thread and not by the end of the process.
+#[test]
+fn waiting_ends_at_the_deadline() {
+    for args in [&["wait.wat"][..], &["poll.wat", "s"], &["poll.wat", "i"], &["poll.wat", "b"]] {
+        let args = [&["--timeout", "300ms"], args].concat();
+        let mut command = command(&guest::path(""), &args);
+        // A pipe that stays open and never delivers.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        command.stdin(reader).stdout(Stdio::null()).stderr(Stdio::piped());
+        let start = Instant::now();
+        let mut child = command.spawn().expect("the command starts");
+        let mut stderr = String::new();
+        let pipe = child.stderr.as_mut().expect("a pipe");
+        pipe.read_to_string(&mut stderr).expect("text");
+        let status = child.wait().expect("the command ends");
+        drop(writer);
+        assert_eq!(status.code(), Some(134), "{args:?}: {stderr}");
+        assert!(start.elapsed() >= Duration::from_millis(300), "{args:?}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{args:?}");
+        assert!(stderr.contains("deadline exceeded"), "{args:?}: {stderr}");
+        assert!(!stderr.contains("in a call of the host"), "{args:?}: {stderr}");
+        assert!(stderr.contains("wasm backtrace"), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn accepting_ends_at_the_deadline() {
+    let args = ["--timeout", "300ms", "--tcplisten", "127.0.0.1:0", "accept.wat"];
+    let finished = run(&args);
+    assert_eq!(finished.status.code(), Some(134), "{finished:?}");
+    assert!(!finished.stderr.contains("in a call of the host"), "{finished:?}");
+}
+
+#[test]
+fn a_guest_accepts_connections() {
+    // Free a moment ago; another process could take it, so a few are tried.
+    for _ in 0..5 {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let address = format!("127.0.0.1:{port}");
+        let mut command = command(&guest::path(""), &["--tcplisten", &address, "accept.wat"]);
+        let mut child = command.spawn().expect("the command starts");
+        let start = Instant::now();
+        let connection = loop {
+            match TcpStream::connect(&address) {
+                Ok(connection) => break Some(connection),
+                Err(_) if child.try_wait().expect("its state").is_some() => break None,
+                Err(error) => assert!(start.elapsed() < LIMIT, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        if let Some(mut connection) = connection {
+            let mut text = String::new();
+            connection.read_to_string(&mut text).expect("text");
+            assert_eq!(text, "hello");
+            assert!(child.wait().expect("the command ends").success());
+            return;
+        }
+    }
+    panic!("no port could be listened on");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let finished = run(&["--tcplisten", &address, "exit.wat"]);
+    assert_eq!(finished.status.code(), Some(1));
+    let start = format!("error: cannot listen on `{address}`: ");
+    assert!(finished.stderr.starts_with(&start), "{finished:?}");
+}
+
+/// A program of `wasix/wasi-snapshot` and what it does.
+struct Program {
+    args: &'static [&'static str],
+    stdin: &'static str,
+    status: i32,
+    stdout: &'static str,
+    /// Part of standard error.
+    stderr: &'static str,
+}
+
+const PROGRAM: Program = Program { args: &[], stdin: "", status: 0, stdout: "", stderr: "" };
+
+const PROGRAMS: &[Program] = &[
+    Program { args: &["demo.wasm"], stdout: "hello world\n", ..PROGRAM },
+    Program {
+        args: &["cowsay.wasm", "moor"],
+        stdout: " ______\n< moor >\n ------\n        \\   ^__^\n         \\  (oo)\\_______\n            \
+                 (__)\\       )\\/\\\n               ||----w |\n                ||     ||\n",
+        ..PROGRAM
+    },
+    Program {
+        args: &["catsay.wasm", "moor"],
+        stdout: " ______ \n< moor >\n ------ \n  \\                              _\n   \
+                 \\                            | \\\n    \\                           | |\n     \
+                 \\                          | |\n      \\    |\\                   | |\n       \
+                 \\  /, ~\\                / /\n         X     `-.....-------./ /\n          \
+                 ~-. ~  ~              |\n             \\             /    |\n              \
+                 \\  /_     ___\\   /\n              | /\\ ~~~~~   \\ |\n              | | \
+                 \\        || |\n              | |\\ \\       || )\n             (_/ (_/      \
+                 ((_/\n",
+        ..PROGRAM
+    },
+    Program {
+        args: &["envvar.wasm"],
+        stdout: "Env vars:\nDOG Err(NotPresent)\nDOG_TYPE Err(NotPresent)\nSET VAR Ok(\"HELLO\")\n",
+        ..PROGRAM
+    },
+    Program {
+        args: &["--env", "DOG=X", "--env", "TEST=VALUE", "--env", "DOG_TYPE=", "envvar.wasm"],
+        stdout: "Env vars:\nDOG=X\nDOG_TYPE=\nTEST=VALUE\nDOG Ok(\"X\")\nDOG_TYPE Ok(\"\")\nSET VAR \
+                 Ok(\"HELLO\")\n",
+        ..PROGRAM
+    },
+    Program {
+        args: &["mapdir.wasm"],
+        status: 134,
+        stderr: "failed to find a preopened file descriptor through which \\\".\\\" could be opened",
+        ..PROGRAM
+    },
+    Program { args: &["pipe_reverse.wasm"], stdin: "moor\n", stdout: "\nroom\n", ..PROGRAM },
+    Program { args: &["stdin-hello.wasm"], stdin: "Hello, stdin!\n", ..PROGRAM },
+    Program {
+        args: &["stdin-hello.wasm"],
+        stdin: "Hello!\n",
+        status: 134,
+        stderr: "Assertion failed",
+        ..PROGRAM
+    },
+    Program {
+        args: &["qjs.wasm", "-e", "console.log([3, 1, 2].sort().map(x => x ** 40))"],
+        stdout: "1,1099511627776,12157665459056929000\n",
+        ..PROGRAM
+    },
+    Program { args: &["qjs.wasm", "-e", "std.exit(9)"], status: 9, ..PROGRAM },
+    Program {
+        args: &["test.wasm"],
+        status: 1,
+        stderr: "error: unknown import \"module\" \"external\": function ()",
+        ..PROGRAM
+    },
+];
+
+/// A link to each program in a fresh folder, so that grants of the current one are small.
+fn snapshot() -> Option<TempDir> {
+    let data = std::env::var_os("WASMOOR_TESTDATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/testdata"),
+        Into::into,
+    );
+    let folder = data.join("wasix/wasi-snapshot");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            left_out(&format!("{}; set WASMOOR_TESTDATA", folder.display()), &error);
+            return None;
+        }
+    };
+    let copy = TempDir::new().expect("a folder");
+    for entry in entries.map(|entry| entry.expect("an entry")) {
+        std::os::unix::fs::symlink(entry.path(), copy.path().join(entry.file_name()))
+            .expect("a link");
+    }
+    Some(copy)
+}
+
+const TIERS: [&[&str]; 3] = [&[], &["--eager"], &["--tier", "baseline"]];
+
+#[test]
+fn old_programs_print_what_they_should() {
+    let Some(folder) = snapshot() else { return };
+    let mut wrong = Vec::new();
+    for program in PROGRAMS {
+        for tier in TIERS {
+            let args = [tier, program.args].concat();
+            let command = command(folder.path(), &args);
+            let finished = finish(command, program.stdin.as_bytes(), LIMIT).expect("it ends");
+            if finished.status.code() != Some(program.status)
+                || finished.stdout() != program.stdout
+                || !finished.stderr.contains(program.stderr)
+            {
+                wrong.push(format!("{args:?}: {finished:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// All forms of granting a folder as `.` and as `/` mean the same.
+#[test]
+fn a_folder_may_be_granted_in_any_form() {
+    let Some(folder) = snapshot() else { return };
+    let Some(expected) = folder.path().read_dir().ok().map(Iterator::count) else { return };
+    for grant in [["--mapdir", ".:."], ["--dir", "."], ["--volume", ".:."], ["--dir", "./"]] {
+        let finished = run_in(folder.path(), &[grant[0], grant[1], "mapdir.wasm"]);
+        assert_eq!(finished.status.code(), Some(0), "{grant:?}: {finished:?}");
+        let listed = finished.stdout().lines().filter(|line| line.contains(".wasm")).count();
+        assert_eq!(listed, expected, "{grant:?}: {finished:?}");
+    }
+}
