@@ -228,17 +228,18 @@ impl<'a> Gen<'a> {
         if own == 0 && stack_bytes == 0 {
             return self.asm.leave();
         }
-        self.asm.mov(Size::S64, Gpr::R10, Mem::new(Gpr::RBP, 0));
+        // The chain of frame pointers stays whole: a signal may walk it at any instruction.
+        self.asm.mov(Size::S64, Gpr::R10, Gpr::RBP);
         self.asm.mov(Size::S64, Gpr::R11, Mem::new(Gpr::RBP, 8));
+        self.asm.mov(Size::S64, Gpr::RBP, Mem::new(Gpr::RBP, 0));
         // The destination lies above the source, so the last bytes go first.
         let start = (16 + own).cast_signed() - stack_bytes.cast_signed();
         for at in (0..stack_bytes.cast_signed()).step_by(16).rev() {
             self.asm.xx(insts::MOVUPS, Xmm::XMM15, Mem::new(Gpr::RSP, at));
-            self.asm.xx(insts::MOVUPS_MR, Xmm::XMM15, frame::at(start + at));
+            self.asm.xx(insts::MOVUPS_MR, Xmm::XMM15, Mem::new(Gpr::R10, start + at));
         }
-        self.asm.lea(Size::S64, Gpr::RSP, frame::at(start - 8));
+        self.asm.lea(Size::S64, Gpr::RSP, Mem::new(Gpr::R10, start - 8));
         self.asm.store(Size::S64, Mem::new(Gpr::RSP, 0), Gpr::R11);
-        self.asm.mov(Size::S64, Gpr::RBP, Gpr::R10);
     }
 
     // Libcalls.
