@@ -346,9 +346,8 @@ impl<'a> Gen<'a> {
         self.place_params();
         self.zero_locals(first_home);
         self.load_membase();
-        if !self.leaf {
-            self.poll();
-        }
+        // Leaf functions too: polls tell where time is spent.
+        self.poll();
         prologue
     }
 

@@ -9,7 +9,8 @@ use wasmoor_runtime::{self as runtime, Compilers};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Tier {
-    /// The best that the engine has for each function.
+    /// The baseline compiler makes a function's first code; functions that turn out to be hot are
+    /// compiled again by the optimizing compiler, in the background.
     #[default]
     Auto,
     /// The optimizing compiler for every function; one that it cannot compile is an error.
@@ -169,12 +170,15 @@ impl Default for Engine {
 
 /// Who makes code for a tier, from the compilers that are built in.
 fn compilers(tier: Tier) -> Result<Compilers> {
-    let compiler = match tier {
-        Tier::Auto if cfg!(feature = "optimizing") => optimizing(),
-        Tier::Optimizing => optimizing(),
-        Tier::Auto | Tier::Baseline => baseline(),
-    };
-    Ok(compiler?.map_or(Compilers::None, Compilers::One))
+    Ok(match tier {
+        Tier::Baseline => baseline()?.map_or(Compilers::None, Compilers::One),
+        Tier::Optimizing => optimizing()?.map_or(Compilers::None, Compilers::One),
+        Tier::Auto => match (baseline()?, optimizing()?) {
+            (Some(first), Some(second)) => Compilers::Tiered { first, second },
+            (Some(only), None) | (None, Some(only)) => Compilers::One(only),
+            (None, None) => Compilers::None,
+        },
+    })
 }
 
 #[cfg(feature = "baseline")]
