@@ -248,6 +248,18 @@ fn renumber_moves_and_closes() {
     assert_eq!(fs::read(guest.host_path("first")).unwrap(), b"first!");
 }
 
+/// Rounds of four opens each, two of which fail: `WASMOOR_LEAK_ROUNDS`, else a short test.
+fn rounds() -> u64 {
+    std::env::var("WASMOOR_LEAK_ROUNDS").map_or(25_000, |rounds| rounds.parse().unwrap())
+}
+
+/// Memory of this process, in which other tests may run; at most a few MiB are theirs.
+fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
 #[test]
 fn a_hundred_thousand_opens_leave_nothing() {
     let mut guest = Guest::new();
@@ -263,10 +275,13 @@ fn a_hundred_thousand_opens_leave_nothing() {
     };
     round(&mut guest);
     let (before, left) = (host_descriptors(), guest.ctx.core().table.len());
-    for _ in 0..25_000 {
+    let memory_before = resident_bytes();
+    for _ in 0..rounds() {
         round(&mut guest);
     }
     assert_eq!(guest.ctx.core().table.len(), left);
+    let memory = resident_bytes();
+    assert!(memory < memory_before + (16 << 20), "{memory_before} bytes became {memory}");
     // Other tests of the same process may run at the same time.
     assert!(host_descriptors() < before + 1000);
 }
