@@ -322,3 +322,34 @@ fn a_folder_may_be_granted_in_any_form() {
         assert_eq!(listed, expected, "{grant:?}: {finished:?}");
     }
 }
+
+/// The benchmark's committed module is that of its source, and each of its loops works.
+#[test]
+fn the_benchmark_of_calls_runs() {
+    let folder = xtask::process::workspace_root().join("benches/wasi");
+    let mut sum = Command::new("sha256sum");
+    sum.args(["--check", "bench.c.sha256"]).current_dir(&folder);
+    let sum = finish(sum, b"", LIMIT).expect("it ends");
+    assert!(sum.status.success(), "bench.c is newer than bench.wasm: run build.sh; {sum:?}");
+    let data = TempDir::new().expect("a folder");
+    std::fs::write(data.path().join("big"), vec![0; 1 << 20]).expect("a file");
+    std::fs::create_dir(data.path().join("many")).expect("a folder");
+    std::fs::write(data.path().join("many/0"), "").expect("a file");
+    let module = folder.join("bench.wasm");
+    let module = module.to_str().expect("a path of text");
+    for bench in [
+        "write_100",
+        "pread_4k",
+        "read_1g",
+        "open_close",
+        "readdir",
+        "clock",
+        "random_16",
+        "random_256",
+    ] {
+        let finished = run_in(data.path(), &["--dir", ".::/data", module, bench, "/data", "1"]);
+        assert!(finished.status.success(), "{bench}: {finished:?}");
+        assert!(finished.stdout().starts_with(&format!("{bench} ")), "{finished:?}");
+    }
+    assert_eq!(std::fs::read(data.path().join("small")).expect("the file").len(), 100);
+}

@@ -17,6 +17,19 @@
 //! # }
 //! ```
 //!
+//! By default a guest has standard streams that are empty and take anything, and nothing more. The
+//! builder's methods, each with what it grants:
+//!
+//! | | methods |
+//! |---|---|
+//! | strings | `arg`, `args`, `env`, `envs` |
+//! | streams from buffers, functions, files or the host | `stdin`, `stdout`, `stderr`, `inherit_stdio` |
+//! | directories, single files, listening sockets | `preopen_dir`, `mount`, `preopen_socket` |
+//! | limits and the end of waiting | `meter`, `interrupt` |
+//! | what a test replaces | `clocks`, `random`, `resolver` |
+//!
+//! The example `plugins` is an application whose plug-ins are guests with different grants.
+//!
 //! Each function of the interface is a plain Rust function in [`calls`] (or [`unstable`], where the
 //! older interface differs): it decodes, lets the host core do the work, and encodes. There is no
 //! other state, no thread and no copy of the guest's data on the way.
