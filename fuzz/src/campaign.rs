@@ -3,11 +3,10 @@
 use crate::coverage::Coverage;
 use crate::differ::{self, Engines, Mismatch, Report};
 use crate::generate::{Case, Source};
-use crate::oracle::{Oracle, Planted, Wasmi, Wasmoor, tiers};
+use crate::oracle::{Guarded, Oracle, Planted, Wasmi, Wasmoor, tiers};
 use crate::plant::Plant;
 use crate::reduce::reduce;
 use crate::script::Plan;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 /// Bytes of stack for a thread that runs guests: deep recursion in guests must meet the guest's
@@ -54,8 +53,8 @@ pub struct Totals {
 
 /// Engines and what they have done.
 pub struct Campaign {
-    reference: Wasmi,
-    tiers: Vec<(&'static str, Wasmoor)>,
+    reference: Guarded<Wasmi>,
+    tiers: Vec<(&'static str, Guarded<Wasmoor>)>,
     /// What has been executed.
     pub coverage: Coverage,
     /// What has been done.
@@ -69,8 +68,8 @@ impl Campaign {
     /// When the machine cannot run Wasmoor.
     pub fn new() -> wasmoor::Result<Self> {
         Ok(Campaign {
-            reference: Wasmi::default(),
-            tiers: tiers()?,
+            reference: Guarded(Wasmi::default()),
+            tiers: tiers()?.into_iter().map(|(name, tier)| (name, Guarded(tier))).collect(),
             coverage: Coverage::default(),
             totals: Totals::default(),
         })
@@ -117,19 +116,8 @@ impl Campaign {
             .map(|(_, (name, tier))| (*name, tier as &mut dyn Oracle))
             .collect();
         let mut engines = Engines { reference: &mut self.reference, subjects };
-        let run = AssertUnwindSafe(|| differ::run_module(wasm, plan, seed, &mut engines));
-        // A panic is a bug like any other, and later cases load modules of their own.
-        catch_unwind(run).unwrap_or_else(|panic| Report {
-            mismatch: Some(Mismatch { subject: "some engine", what: panic_message(&*panic) }),
-            ..Report::default()
-        })
+        differ::run_module(wasm, plan, seed, &mut engines)
     }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("panicked: {}", text.unwrap_or("no message"))
 }
 
 /// The cases of a campaign's seed.
@@ -143,9 +131,9 @@ pub fn cases(seed: u64) -> impl Iterator<Item = Case> {
 /// # Errors
 /// When the machine cannot run Wasmoor.
 pub fn find_plant(plant: Plant, seed: u64, cases_max: u64) -> wasmoor::Result<Option<u64>> {
-    let mut reference = Wasmi::default();
-    let wasmoor = Wasmoor::new(wasmoor::Config::new().threads(1), false)?;
-    let mut planted = Planted::new(wasmoor, plant);
+    let mut reference = Guarded(Wasmi::default());
+    let engine = wasmoor::Engine::new(wasmoor::Config::new().threads(1))?;
+    let mut planted = Planted::new(Wasmoor::new(engine, false), plant);
     for (number, case) in (1..=cases_max).zip(cases(seed)) {
         if !matches!(plant.apply(&case.wasm), Ok(Some(_))) {
             continue;

@@ -8,7 +8,7 @@
 use crate::generate::Case;
 use crate::interface::Interface;
 use crate::operators::{self, OperatorId};
-use crate::oracle::{Oracle, Wasmi};
+use crate::oracle::{Guarded, Oracle, Wasmi};
 use crate::random::Random;
 use crate::rewrite::{Error, Parts};
 use crate::script::{Transcript, script};
@@ -21,12 +21,12 @@ const MARKS: &str = "wasmoor-fuzz-marks";
 /// The operators seen so far.
 pub struct Coverage {
     executed: Vec<bool>,
-    wasmi: Wasmi,
+    wasmi: Guarded<Wasmi>,
 }
 
 impl Default for Coverage {
     fn default() -> Self {
-        Coverage { executed: vec![false; operators::count()], wasmi: Wasmi::default() }
+        Coverage { executed: vec![false; operators::count()], wasmi: Guarded(Wasmi::default()) }
     }
 }
 
@@ -40,7 +40,7 @@ impl Coverage {
         }
         for round in script(&interface, case.source.plan(), &mut Random::new(case.seed)) {
             Transcript::record(&mut self.wasmi, &round);
-            let marks = self.wasmi.memory(MARKS).unwrap_or_default();
+            let marks = self.wasmi.0.memory(MARKS).unwrap_or_default();
             for (_, stretch) in marks.iter().zip(&stretches).filter(|(mark, _)| **mark != 0) {
                 stretch.iter().for_each(|id| self.executed[id.index()] = true);
             }

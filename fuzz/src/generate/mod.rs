@@ -2,11 +2,12 @@
 //!
 //! `wasm-smith` makes modules of every shape, but its code seldom gets far: it computes random
 //! things and traps. The other sources are narrow and deep: straight code over all numeric
-//! operators with the values that compilers get wrong, accesses around the ends of memories, and
-//! references in tables.
+//! operators with the values that compilers get wrong, accesses around the ends of memories,
+//! references in tables, and calls that pass much.
 
 mod arithmetic;
 mod body;
+mod calls;
 mod memory;
 mod numeric;
 mod reference;
@@ -23,22 +24,25 @@ pub enum Source {
     Arithmetic,
     /// Loads, stores and bulk operations around the ends of memories.
     Memory,
-    /// Tables, indirect and tail calls.
+    /// Tables and references in them.
     Reference,
+    /// Calls of all kinds with many values.
+    Calls,
 }
 
 impl Source {
     /// All of them.
     pub const ALL: &[Source] =
-        &[Source::Smith, Source::Arithmetic, Source::Memory, Source::Reference];
+        &[Source::Smith, Source::Arithmetic, Source::Memory, Source::Reference, Source::Calls];
 
-    /// The source of a campaign's case: half of all cases come from `wasm-smith`.
+    /// The source of a campaign's case.
     #[must_use]
     pub const fn of_case(number: u64) -> Source {
         match number % 8 {
-            0 | 2 | 4 | 6 => Source::Smith,
+            0 | 2 | 4 => Source::Smith,
             1 | 5 => Source::Arithmetic,
             3 => Source::Memory,
+            6 => Source::Calls,
             _ => Source::Reference,
         }
     }
@@ -51,6 +55,7 @@ impl Source {
             Source::Arithmetic => "arithmetic",
             Source::Memory => "memory",
             Source::Reference => "reference",
+            Source::Calls => "calls",
         }
     }
 
@@ -71,6 +76,7 @@ impl Source {
             Source::Arithmetic => Some(arithmetic::module(seed)),
             Source::Memory => Some(memory::module(seed)),
             Source::Reference => Some(reference::module(seed)),
+            Source::Calls => Some(calls::module(seed)),
         }
     }
 }

@@ -3,14 +3,18 @@
 //! An oracle has four methods, so a new tier or another engine is added in a page of code. It
 //! speaks [`Value`]s and names of exports only; nothing engine-specific leaves it.
 
+mod guarded;
 mod host;
 mod planted;
+mod tiers;
 mod wasmi;
 mod wasmoor;
 
+pub use self::guarded::Guarded;
 pub use self::planted::Planted;
+pub use self::tiers::tiers;
 pub use self::wasmi::Wasmi;
-pub use self::wasmoor::{Wasmoor, tiers};
+pub use self::wasmoor::Wasmoor;
 
 use crate::value::Value;
 use std::fmt;

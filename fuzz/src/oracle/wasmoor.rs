@@ -5,9 +5,8 @@ use super::{ELEMENTS_MAX, Fact, Oracle, Outcome, State, Trap, hash_bytes, hash_v
 use crate::value::{Type, Value};
 use std::time::Duration;
 use wasmoor::{
-    Caller, Config, Deadline, Engine, Error, ErrorKind, Extern, ExternRef, ExternType, Func,
-    FuncType, Global, Instance, Memory, MemoryChoice, Module, Result, Store, Table, TrapCode, Val,
-    ValType,
+    Caller, Deadline, Engine, Error, ErrorKind, Extern, ExternRef, ExternType, Func, FuncType,
+    Global, Instance, Memory, Module, Result, Store, Table, TrapCode, Val, ValType,
 };
 
 /// What no case comes near, since it was run by wasmi within its fuel: a loop that does not end.
@@ -30,35 +29,11 @@ struct Running {
     instance: Instance,
 }
 
-/// Every configuration that makes other code, with its name in reports.
-///
-/// # Errors
-/// When the machine cannot run Wasmoor.
-pub fn tiers() -> Result<Vec<(&'static str, Wasmoor)>> {
-    let mut base = Config::new();
-    // Modules are small: threads would cost more than they give.
-    base.threads(1).max_stack(8 << 20);
-    let tier = |name, change: fn(&mut Config) -> &mut Config, fuel| {
-        let mut config = base.clone();
-        Ok((name, Wasmoor::new(change(&mut config), fuel)?))
-    };
-    [
-        tier("optimizing", |config| config, false),
-        tier("optimizing, eager", |config| config.eager(true), false),
-        tier("optimizing, checked", |config| config.memory(MemoryChoice::Checked), false),
-        tier("optimizing, fuel", |config| config.fuel(true), true),
-    ]
-    .into_iter()
-    .collect()
-}
-
 impl Wasmoor {
-    /// The oracle for a configuration; `fuel` tells whether that counts fuel.
-    ///
-    /// # Errors
-    /// When the machine cannot run Wasmoor.
-    pub fn new(config: &Config, fuel: bool) -> Result<Self> {
-        Ok(Wasmoor { engine: Engine::new(config)?, fuel, module: None, instance: None })
+    /// The oracle for an engine; `fuel` tells whether that counts fuel.
+    #[must_use]
+    pub fn new(engine: Engine, fuel: bool) -> Self {
+        Wasmoor { engine, fuel, module: None, instance: None }
     }
 
     fn link(&self, module: &Module) -> Result<Running> {

@@ -67,4 +67,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub mod raw {
     pub use wasmoor_codegen as codegen;
     pub use wasmoor_runtime as runtime;
+
+    /// An engine whose compilers the caller made, with options that [`crate::Config`] has not.
+    ///
+    /// # Errors
+    /// When the system refuses the signal handlers.
+    pub fn engine(config: runtime::EngineConfig) -> std::io::Result<crate::Engine> {
+        Ok(crate::Engine { inner: runtime::Engine::new(config)? })
+    }
 }
