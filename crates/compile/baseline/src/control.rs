@@ -150,7 +150,7 @@ impl<'a> Gen<'a> {
                 self.asm.alu_imm(Alu::Cmp, Size::S32, Mem::new(Gpr::RBP, disp), 0);
             }
             _ => {
-                let reg = self.to_gpr(condition);
+                let reg = self.use_gpr(condition);
                 self.asm.test(Size::S32, reg, reg);
                 self.release_gpr(reg);
             }
@@ -385,7 +385,7 @@ impl<'a> Gen<'a> {
     /// that speculation cannot leave the table.
     pub(crate) fn br_table(&mut self, targets: &BrTable<'_>) {
         let index = self.pop();
-        let index = self.to_temp_gpr(index);
+        let index = self.own_gpr(index);
         self.reload_pins();
         let count = targets.len();
         self.asm.mov_imm(Gpr::R11, u64::from(count));

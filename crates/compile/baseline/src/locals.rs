@@ -12,6 +12,7 @@ use crate::x86_64::{Gpr, Mem, Rm, Xmm};
 
 /// The local is not in a register.
 pub(crate) const NO_PIN: u8 = u8::MAX;
+const _: () = assert!(NO_PIN > 15, "registers have numbers up to 15");
 
 /// A local.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Local {
 }
 
 /// Pinned registers of one kind, as sets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pins {
     /// Those that a call destroys.
     pub(crate) volatile: u16,
@@ -36,12 +37,6 @@ pub(crate) struct Pins {
     pub(crate) homed: u16,
     /// Which local a register belongs to.
     pub(crate) local: [u32; 16],
-}
-
-impl Default for Pins {
-    fn default() -> Self {
-        Pins { volatile: 0, stale: 0, homed: 0, local: [0; 16] }
-    }
 }
 
 impl Pins {

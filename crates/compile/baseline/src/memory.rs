@@ -93,10 +93,10 @@ impl Gen<'_> {
             return Address { mem: Mem::new(base, disp), holds: None };
         }
         if let Ok(disp) = i32::try_from(offset) {
-            let index = self.to_gpr(index);
+            let index = self.use_gpr(index);
             return Address { mem: Mem::indexed(base, index, disp), holds: Some(index) };
         }
-        let index = self.to_temp_gpr(index);
+        let index = self.own_gpr(index);
         self.asm.alu(Alu::Add, Size::S64, index, base);
         self.asm.mov_imm(Gpr::R11, offset);
         Address { mem: Mem::indexed(index, Gpr::R11, 0), holds: Some(index) }
@@ -110,7 +110,7 @@ impl Gen<'_> {
         offset: u64,
         size: u32,
     ) -> Address {
-        let index = self.to_gpr(index);
+        let index = self.use_gpr(index);
         let address = self.alloc_gpr();
         let Some(end) = offset.checked_add(u64::from(size)) else {
             // No memory has 2^64 bytes.
@@ -234,7 +234,7 @@ impl Gen<'_> {
             return self.release_address(address);
         }
         let value = self.narrow_constant(value, size);
-        let reg = self.to_gpr(value);
+        let reg = self.use_gpr(value);
         let address = self.address(memarg, size);
         self.accesses_memory();
         match size {
@@ -263,7 +263,7 @@ impl Gen<'_> {
             self.push(Value::new(int, Loc::Const(bits)));
             return self.store_int(memarg, if ty == Ty::F32 { 4 } else { 8 });
         }
-        let reg = self.to_xmm(value);
+        let reg = self.use_xmm(value);
         let address = self.address(memarg, if ty == Ty::F32 { 4 } else { 8 });
         self.accesses_memory();
         self.asm.xx(crate::state::store_op(ty), reg, address.mem);

@@ -14,7 +14,7 @@
 //! A pin pays if it saves more memory accesses than it costs: one each to save and restore a
 //! callee-saved register, and about one per call for a volatile one.
 
-use crate::locals::{Local, NO_PIN};
+use crate::locals::Local;
 use crate::x86_64::Gpr;
 
 /// Uses that a callee-saved pin must have.
@@ -145,7 +145,6 @@ pub(crate) fn assign(locals: &mut [Local], weights: &[u32], traits: Traits) -> R
             locals[index as usize].pin = reg;
         }
     }
-    debug_assert!(NO_PIN > 15);
     roles(traits, saved)
 }
 

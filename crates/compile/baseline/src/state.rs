@@ -501,7 +501,7 @@ impl Gen<'_> {
 
     /// A register that holds a popped integer; it may be a pinned one, so it must not be
     /// changed.
-    pub(crate) fn to_gpr(&mut self, value: Value) -> Gpr {
+    pub(crate) fn use_gpr(&mut self, value: Value) -> Gpr {
         match value.loc {
             Loc::Gpr(reg) => return reg,
             Loc::Local(index) => {
@@ -517,7 +517,7 @@ impl Gen<'_> {
     }
 
     /// A temporary that holds a popped integer and may be changed.
-    pub(crate) fn to_temp_gpr(&mut self, value: Value) -> Gpr {
+    pub(crate) fn own_gpr(&mut self, value: Value) -> Gpr {
         if let Loc::Gpr(reg) = value.loc {
             return reg;
         }
@@ -527,7 +527,7 @@ impl Gen<'_> {
     }
 
     /// A popped integer as an operand; constants are loaded to the scratch register r11.
-    pub(crate) fn to_rm_gpr(&mut self, value: Value) -> Rm<Gpr> {
+    pub(crate) fn use_rm_gpr(&mut self, value: Value) -> Rm<Gpr> {
         match value.loc {
             Loc::Gpr(reg) => Rm::Reg(reg),
             Loc::Local(index) => self.local_gpr(index),
@@ -539,8 +539,8 @@ impl Gen<'_> {
         }
     }
 
-    /// As [`Gen::to_gpr`], for floats and vectors.
-    pub(crate) fn to_xmm(&mut self, value: Value) -> Xmm {
+    /// As [`Gen::use_gpr`], for floats and vectors.
+    pub(crate) fn use_xmm(&mut self, value: Value) -> Xmm {
         match value.loc {
             Loc::Xmm(reg) => return reg,
             Loc::Local(index) => {
@@ -555,8 +555,8 @@ impl Gen<'_> {
         reg
     }
 
-    /// As [`Gen::to_temp_gpr`], for floats and vectors.
-    pub(crate) fn to_temp_xmm(&mut self, value: Value) -> Xmm {
+    /// As [`Gen::own_gpr`], for floats and vectors.
+    pub(crate) fn own_xmm(&mut self, value: Value) -> Xmm {
         if let Loc::Xmm(reg) = value.loc {
             return reg;
         }
@@ -566,7 +566,7 @@ impl Gen<'_> {
     }
 
     /// A popped scalar float as an operand; constants are loaded to the scratch register xmm15.
-    pub(crate) fn to_rm_xmm(&mut self, value: Value) -> Rm<Xmm> {
+    pub(crate) fn use_rm_xmm(&mut self, value: Value) -> Rm<Xmm> {
         match value.loc {
             Loc::Xmm(reg) => Rm::Reg(reg),
             Loc::Local(index) => self.local_xmm(index),

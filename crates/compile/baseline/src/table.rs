@@ -79,7 +79,7 @@ impl Gen<'_> {
     ) {
         self.mark();
         let index = self.pop();
-        let mut index = self.to_gpr(index);
+        let mut index = self.use_gpr(index);
         if index == Gpr::RAX {
             let other = self.alloc_gpr();
             self.asm.mov(Size::S64, other, index);
@@ -140,7 +140,7 @@ impl Gen<'_> {
         }
         self.mark();
         let index = self.pop();
-        let index = self.to_gpr(index);
+        let index = self.use_gpr(index);
         let cell = self.alloc_gpr();
         self.cell_address(cell, table, &ty, index);
         self.release_gpr(index);
@@ -155,8 +155,8 @@ impl Gen<'_> {
         let ty = self.table_type(table);
         let value = self.pop();
         let index = self.pop();
-        let value = self.to_temp_gpr(value);
-        let index = self.to_gpr(index);
+        let value = self.own_gpr(value);
+        let index = self.use_gpr(index);
         let cell = self.alloc_gpr();
         if ty.element.is_func() {
             self.asm.mov_imm(Gpr::R11, FUNCREF_CELL_NULL);

@@ -109,12 +109,12 @@ impl Gen<'_> {
         let first = self.pop();
         let condition_reg = match condition.loc {
             Loc::Cond(_) => None,
-            _ => Some(self.to_gpr(condition)),
+            _ => Some(self.use_gpr(condition)),
         };
         if first.ty.is_int() {
             return self.select_int(first, second, condition, condition_reg);
         }
-        let dst = self.to_temp_xmm(first);
+        let dst = self.own_xmm(first);
         let cond = self.test_select(condition, condition_reg);
         let keep = match cond {
             Cond::Is(cc) => [Some(self.asm.jcc_short(cc)), None],
@@ -151,8 +151,8 @@ impl Gen<'_> {
         condition_reg: Option<Gpr>,
     ) {
         let size = first.ty.size();
-        let dst = self.to_temp_gpr(first);
-        let other = self.to_rm_gpr(second);
+        let dst = self.own_gpr(first);
+        let other = self.use_rm_gpr(second);
         let cond = self.test_select(condition, condition_reg);
         match cond {
             Cond::Is(cc) => self.asm.cmov(cc.negate(), size, dst, other),
@@ -216,12 +216,12 @@ impl Gen<'_> {
                 let cell = self.global_cell(index);
                 return self.asm.store_imm(ty.size(), cell, imm);
             }
-            let reg = self.to_gpr(value);
+            let reg = self.use_gpr(value);
             let cell = self.global_cell(index);
             self.asm.store(ty.size(), cell, reg);
             self.release_gpr(reg);
         } else {
-            let reg = self.to_xmm(value);
+            let reg = self.use_xmm(value);
             let cell = self.global_cell(index);
             self.asm.xx(store_op(ty), reg, cell);
             self.release_xmm(reg);

@@ -26,7 +26,7 @@ impl Gen<'_> {
     pub(crate) fn truncate_float(&mut self, from: Ty, to: Ty, signed: bool) {
         self.mark();
         let value = self.pop();
-        let src = self.to_xmm(value);
+        let src = self.use_xmm(value);
         let dst = self.alloc_gpr();
         match (to, signed) {
             (Ty::I32, _) => self.truncate_to_32(from, dst, src, signed),
@@ -102,7 +102,7 @@ impl Gen<'_> {
     /// `trunc_sat`: NaNs become 0, and what is out of range the nearest integer.
     pub(crate) fn saturate_float(&mut self, from: Ty, to: Ty, signed: bool) {
         let value = self.pop();
-        let src = self.to_xmm(value);
+        let src = self.use_xmm(value);
         let dst = self.alloc_gpr();
         match (to, signed) {
             (Ty::I32, true) => self.saturate_to_i32(from, dst, src),
@@ -189,9 +189,9 @@ impl Gen<'_> {
         let unsigned_32 = from == Ty::I32 && !signed;
         let size = if unsigned_32 { Size::S64 } else { from.size() };
         let src = if unsigned_32 {
-            crate::x86_64::Rm::Reg(self.to_gpr(value))
+            crate::x86_64::Rm::Reg(self.use_gpr(value))
         } else {
-            self.to_rm_gpr(value)
+            self.use_rm_gpr(value)
         };
         let dst = self.foreseen_xmm(self.at + 1).unwrap_or_else(|| self.alloc_xmm());
         // The instruction keeps the upper bits, and with them a false dependency.
@@ -204,7 +204,7 @@ impl Gen<'_> {
     /// `convert` of an unsigned 64-bit integer: large ones are halved, rounding to odd.
     pub(crate) fn convert_u64(&mut self, to: Ty) {
         let value = self.pop();
-        let src = self.to_temp_gpr(value);
+        let src = self.own_gpr(value);
         let dst = self.alloc_xmm();
         self.asm.zero_xmm(dst);
         self.asm.test(Size::S64, src, src);

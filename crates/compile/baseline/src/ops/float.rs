@@ -70,7 +70,7 @@ impl Gen<'_> {
         if let Some(bits) = right.constant() {
             self.asm.xx_narrow(pick(pair, ty), dst, bits);
         } else {
-            let operand = self.to_rm_xmm(right);
+            let operand = self.use_rm_xmm(right);
             self.asm.xx(pick(pair, ty), dst, operand);
             self.release_rm_xmm(operand);
         }
@@ -79,7 +79,7 @@ impl Gen<'_> {
 
     pub(crate) fn float_sqrt(&mut self, ty: Ty) {
         let value = self.pop();
-        let src = self.to_xmm(value);
+        let src = self.use_xmm(value);
         let value = Value::new(ty, Loc::Xmm(src));
         let dst = self.float_destination(value, None);
         self.asm.xx(pick(SQRT, ty), dst, src);
@@ -89,7 +89,7 @@ impl Gen<'_> {
 
     pub(crate) fn float_round(&mut self, rounding: Rounding, ty: Ty) {
         let value = self.pop();
-        let src = self.to_xmm(value);
+        let src = self.use_xmm(value);
         let value = Value::new(ty, Loc::Xmm(src));
         let dst = self.float_destination(value, None);
         self.asm.xxi(pick((insts::ROUNDSS, insts::ROUNDSD), ty), dst, src, rounding as u8);
@@ -136,8 +136,8 @@ impl Gen<'_> {
     pub(crate) fn float_copysign(&mut self, ty: Ty) {
         let right = self.pop();
         let left = self.pop();
-        let dst = self.to_temp_xmm(left);
-        let sign = self.to_xmm(right);
+        let dst = self.own_xmm(left);
+        let sign = self.use_xmm(right);
         self.magnitude_mask(Xmm::XMM15, ty);
         self.asm.xx(insts::ANDPS, dst, Xmm::XMM15);
         self.asm.xx(insts::ANDNPS, Xmm::XMM15, sign);
@@ -150,8 +150,8 @@ impl Gen<'_> {
     pub(crate) fn float_extreme(&mut self, ty: Ty, max: bool) {
         let right = self.pop();
         let left = self.pop();
-        let dst = self.to_temp_xmm(left);
-        let other = self.to_xmm(right);
+        let dst = self.own_xmm(left);
+        let other = self.use_xmm(right);
         let (extreme, equal) = if max {
             ((insts::MAXSS, insts::MAXSD), insts::ANDPS)
         } else {
@@ -182,11 +182,11 @@ impl Gen<'_> {
             FloatCompare::Lt | FloatCompare::Le => (right, left),
             _ => (left, right),
         };
-        let reg = self.to_xmm(left);
+        let reg = self.use_xmm(left);
         if let Some(bits) = right.constant() {
             self.asm.xx_narrow(pick(UCOMI, ty), reg, bits);
         } else {
-            let operand = self.to_rm_xmm(right);
+            let operand = self.use_rm_xmm(right);
             self.asm.xx(pick(UCOMI, ty), reg, operand);
             self.release_rm_xmm(operand);
         }
@@ -206,7 +206,7 @@ impl Gen<'_> {
         if let Some(bits) = value.constant() {
             return self.push(Value::new(to, Loc::Const(bits)));
         }
-        let src = self.to_xmm(value);
+        let src = self.use_xmm(value);
         let dst = self.alloc_gpr();
         self.asm.gx_mr(insts::MOVD_MR, to.size(), dst, src);
         self.release_xmm(src);
@@ -218,7 +218,7 @@ impl Gen<'_> {
         if let Some(bits) = value.constant() {
             return self.push(Value::new(to, Loc::Const(bits)));
         }
-        let src = self.to_rm_gpr(value);
+        let src = self.use_rm_gpr(value);
         let dst = self.alloc_xmm();
         self.asm.xg(insts::MOVD, to.size(), dst, src);
         self.release_rm_gpr(src);
@@ -235,7 +235,7 @@ impl Gen<'_> {
 
     fn change_width(&mut self, op: Op, to: Ty) {
         let value = self.pop();
-        let src = self.to_xmm(value);
+        let src = self.use_xmm(value);
         let value = Value::new(to, Loc::Xmm(src));
         let dst = self.float_destination(value, None);
         self.asm.xx(op, dst, src);

@@ -41,10 +41,10 @@ impl Gen<'_> {
     /// Where a result with this left operand goes: to the local that is set next, else to the
     /// left operand's temporary, else to a new one. `right` must stay readable.
     fn destination(&mut self, left: Value, right: Value) -> Gpr {
-        if let Some(pin) = self.foreseen_gpr(self.at + 1) {
-            if !self.reads_pin(right, pin.0) {
-                return pin;
-            }
+        if let Some(pin) = self.foreseen_gpr(self.at + 1)
+            && !self.reads_pin(right, pin.0)
+        {
+            return pin;
         }
         match left.loc {
             Loc::Gpr(reg) if self.is_temp_gpr(reg) => reg,
@@ -74,7 +74,7 @@ impl Gen<'_> {
         match right.imm32() {
             Some(imm) => self.asm.alu_imm(alu, size, dst, imm),
             None => {
-                let operand = self.to_rm_gpr(right);
+                let operand = self.use_rm_gpr(right);
                 self.asm.alu(alu, size, dst, operand);
                 self.release_rm_gpr(operand);
             }
@@ -112,7 +112,7 @@ impl Gen<'_> {
         }
         self.load_gpr(dst, left);
         self.release_left(left, dst);
-        let operand = self.to_rm_gpr(right);
+        let operand = self.use_rm_gpr(right);
         self.asm.gg(insts::IMUL, size, dst, operand);
         self.release_rm_gpr(operand);
         self.push_gpr(ty, dst);
@@ -131,7 +131,7 @@ impl Gen<'_> {
             self.load_gpr(dst, left);
             return self.asm.imul_imm(size, dst, dst, imm);
         }
-        let operand = self.to_rm_gpr(left);
+        let operand = self.use_rm_gpr(left);
         self.asm.imul_imm(size, dst, operand, imm);
     }
 
@@ -150,11 +150,11 @@ impl Gen<'_> {
             return self.push_gpr(ty, dst);
         }
         if self.cpu.bmi2 && !matches!(shift, Shift::Rotl | Shift::Rotr) {
-            let count = self.to_gpr(right);
+            let count = self.use_gpr(right);
             let right = Value::new(right.ty, Loc::Gpr(count));
             let operand = match left.constant() {
-                Some(_) => Rm::Reg(self.to_temp_gpr(left)),
-                None => self.to_rm_gpr(left),
+                Some(_) => Rm::Reg(self.own_gpr(left)),
+                None => self.use_rm_gpr(left),
             };
             let dst = match self.foreseen_gpr(self.at + 1) {
                 Some(pin) => pin,
@@ -179,7 +179,7 @@ impl Gen<'_> {
         // The count first: r11 keeps it while registers move about.
         self.load_gpr(Gpr::R11, right);
         self.release(right);
-        let mut dst = self.to_temp_gpr(left);
+        let mut dst = self.own_gpr(left);
         if dst == Gpr::RCX {
             dst = self.alloc_gpr();
             self.asm.mov(size, dst, Gpr::RCX);
@@ -223,7 +223,7 @@ impl Gen<'_> {
         let size = ty.size();
         match division {
             Division::Unsigned => {
-                let dst = self.to_temp_gpr(left);
+                let dst = self.own_gpr(left);
                 let count = divisor.trailing_zeros() as u8;
                 if count > 0 {
                     self.asm.shift_imm(Shift::Shr, size, dst, count);
@@ -232,7 +232,7 @@ impl Gen<'_> {
             }
             Division::UnsignedRemainder => {
                 let Ok(mask) = i32::try_from(divisor - 1) else { return false };
-                let dst = self.to_temp_gpr(left);
+                let dst = self.own_gpr(left);
                 self.asm.alu_imm(Alu::And, size, dst, mask);
                 self.push_gpr(ty, dst);
             }
@@ -243,7 +243,7 @@ impl Gen<'_> {
 
     /// The divisor in a register that the division leaves alone.
     fn divisor(&mut self, right: Value, ty: Ty) -> Gpr {
-        let reg = self.to_gpr(right);
+        let reg = self.use_gpr(right);
         if reg != Gpr::RAX && reg != Gpr::RDX {
             return reg;
         }
@@ -321,18 +321,18 @@ impl Gen<'_> {
         };
         match right.imm32() {
             Some(0) if matches!(cc, Cc::E | Cc::NE) && self.gpr_of(left).is_some() => {
-                let reg = self.to_gpr(left);
+                let reg = self.use_gpr(left);
                 self.asm.test(size, reg, reg);
                 self.release_gpr(reg);
             }
             Some(imm) => {
-                let operand = self.to_rm_gpr(left);
+                let operand = self.use_rm_gpr(left);
                 self.asm.alu_imm(Alu::Cmp, size, operand, imm);
                 self.release_rm_gpr(operand);
             }
             None => {
-                let reg = self.to_gpr(left);
-                let operand = self.to_rm_gpr(right);
+                let reg = self.use_gpr(left);
+                let operand = self.use_rm_gpr(right);
                 self.asm.alu(Alu::Cmp, size, reg, operand);
                 self.release_gpr(reg);
                 self.release_rm_gpr(operand);
@@ -352,7 +352,7 @@ impl Gen<'_> {
                 self.asm.alu_imm(Alu::Cmp, ty.size(), Mem::new(Gpr::RBP, disp), 0);
             }
             _ => {
-                let reg = self.to_gpr(value);
+                let reg = self.use_gpr(value);
                 self.asm.test(ty.size(), reg, reg);
                 self.release_gpr(reg);
             }
@@ -378,7 +378,7 @@ impl Gen<'_> {
     /// A result computed from one operand by one instruction that reads it once.
     fn int_unary(&mut self, ty: Ty, emit: impl FnOnce(&mut crate::x86_64::Asm, Gpr, Rm<Gpr>)) {
         let value = self.pop();
-        let operand = self.to_rm_gpr(value);
+        let operand = self.use_rm_gpr(value);
         let dst = match (self.foreseen_gpr(self.at + 1), operand) {
             (Some(pin), _) => pin,
             (None, Rm::Reg(reg)) if self.is_temp_gpr(reg) => reg,
@@ -398,7 +398,7 @@ impl Gen<'_> {
         }
         let bits = i32::from(size.bits());
         let value = self.pop();
-        let reg = self.to_temp_gpr(value);
+        let reg = self.own_gpr(value);
         self.asm.mov_imm(Gpr::R11, (2 * bits - 1) as u64);
         self.asm.gg(insts::BSR, size, reg, reg);
         self.asm.cmov(Cc::E, size, reg, Gpr::R11);
@@ -412,7 +412,7 @@ impl Gen<'_> {
             return self.int_unary(ty, |asm, dst, src| asm.gg(insts::TZCNT, size, dst, src));
         }
         let value = self.pop();
-        let reg = self.to_temp_gpr(value);
+        let reg = self.own_gpr(value);
         self.asm.mov_imm(Gpr::R11, u64::from(size.bits()));
         self.asm.gg(insts::BSF, size, reg, reg);
         self.asm.cmov(Cc::E, size, reg, Gpr::R11);
@@ -425,7 +425,7 @@ impl Gen<'_> {
             return self.int_unary(ty, |asm, dst, src| asm.gg(insts::POPCNT, size, dst, src));
         }
         let value = self.pop();
-        let reg = self.to_temp_gpr(value);
+        let reg = self.own_gpr(value);
         let mask = |pattern: u64| if ty == Ty::I32 { pattern & 0xffff_ffff } else { pattern };
         let other = self.alloc_gpr();
         let asm = &mut self.asm;
@@ -481,7 +481,7 @@ impl Gen<'_> {
         match value.loc {
             Loc::Gpr(_) | Loc::Const(_) => self.push(Value { ty: Ty::I64, ..value }),
             _ => {
-                let reg = self.to_temp_gpr(value);
+                let reg = self.own_gpr(value);
                 self.push_gpr(Ty::I64, reg);
             }
         }

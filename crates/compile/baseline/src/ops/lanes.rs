@@ -96,7 +96,7 @@ impl Gen<'_> {
 
     pub(crate) fn load_lane(&mut self, memarg: &MemArg, lanes: Lanes, lane: u8) {
         let value = self.pop();
-        let dst = self.to_temp_xmm(value);
+        let dst = self.own_xmm(value);
         let address = self.address(memarg, lanes.bytes());
         let (insert, _, size) = lanes.moves();
         self.accesses_memory();
@@ -120,11 +120,11 @@ impl Gen<'_> {
     pub(crate) fn splat(&mut self, lanes: Lanes) {
         let value = self.pop();
         if !value.ty.is_int() {
-            let dst = self.to_temp_xmm(value);
+            let dst = self.own_xmm(value);
             self.spread(lanes, dst);
             return self.push_vector(dst);
         }
-        let src = self.to_rm_gpr(value);
+        let src = self.use_rm_gpr(value);
         let dst = self.alloc_xmm();
         self.asm.xg(insts::MOVD, value.ty.size(), dst, src);
         self.release_rm_gpr(src);
@@ -173,10 +173,10 @@ impl Gen<'_> {
     pub(crate) fn replace_lane(&mut self, lanes: Lanes, lane: u8) {
         let value = self.pop();
         let vector = self.pop();
-        let dst = self.to_temp_xmm(vector);
+        let dst = self.own_xmm(vector);
         let (insert, _, size) = lanes.moves();
         // Narrow lanes would read a few bytes of memory only, but constants are in a register.
-        let src = self.to_rm_gpr(value);
+        let src = self.use_rm_gpr(value);
         self.asm.xgi(insert, size, dst, src, lane);
         self.release_rm_gpr(src);
         self.push_vector(dst);
@@ -185,8 +185,8 @@ impl Gen<'_> {
     pub(crate) fn replace_float(&mut self, ty: Ty, lane: u8) {
         let value = self.pop();
         let vector = self.pop();
-        let dst = self.to_temp_xmm(vector);
-        let src = self.to_xmm(value);
+        let dst = self.own_xmm(vector);
+        let src = self.use_xmm(value);
         match (ty, lane) {
             (Ty::F32, lane) => self.asm.xxi(insts::INSERTPS, dst, src, lane << 4),
             (_, 0) => self.asm.xx(insts::MOVSD, dst, src),
@@ -205,11 +205,11 @@ impl Gen<'_> {
         let from_right = lanes.map(|lane| if lane < 16 { 0x80 } else { lane - 16 });
         if lanes.iter().all(|&lane| lane >= 16) {
             self.release(left);
-            let dst = self.to_temp_xmm(right);
+            let dst = self.own_xmm(right);
             self.asm.xx_wide(insts::PSHUFB, dst, from_right);
             return self.push_vector(dst);
         }
-        let dst = self.to_temp_xmm(left);
+        let dst = self.own_xmm(left);
         if lanes.iter().any(|&lane| lane >= 16) {
             self.load_xmm(Xmm::XMM15, right);
             self.asm.xx_wide(insts::PSHUFB, Xmm::XMM15, from_right);

@@ -37,7 +37,7 @@ impl Gen<'_> {
         let right = self.pop();
         let left = self.pop();
         let dst = self.left_in_place(left, Some(right));
-        (dst, self.to_xmm(right))
+        (dst, self.use_xmm(right))
     }
 
     /// The same with the operands exchanged.
@@ -45,7 +45,7 @@ impl Gen<'_> {
         let right = self.pop();
         let left = self.pop();
         let dst = self.left_in_place(right, Some(left));
-        (dst, self.to_xmm(left))
+        (dst, self.use_xmm(left))
     }
 
     /// Pops a vector to a register for the result.
@@ -57,7 +57,7 @@ impl Gen<'_> {
     /// Pops a vector to any register.
     pub(crate) fn pop_xmm(&mut self) -> Xmm {
         let value = self.pop();
-        self.to_xmm(value)
+        self.use_xmm(value)
     }
 
     pub(crate) fn push_vector(&mut self, dst: Xmm) {
@@ -125,9 +125,9 @@ impl Gen<'_> {
         let mask = self.pop();
         let zeros = self.pop();
         let ones = self.pop();
-        let dst = self.to_temp_xmm(ones);
-        let zeros = self.to_xmm(zeros);
-        let mask = self.to_xmm(mask);
+        let dst = self.own_xmm(ones);
+        let zeros = self.use_xmm(zeros);
+        let mask = self.use_xmm(mask);
         self.asm.xx(insts::XORPS, dst, zeros);
         self.asm.xx(insts::ANDPS, dst, mask);
         self.asm.xx(insts::XORPS, dst, zeros);

@@ -127,7 +127,7 @@ impl Gen<'_> {
     pub(crate) fn lanes_popcnt(&mut self) {
         const TABLE: [u8; 16] = [0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4];
         let value = self.pop();
-        let low = self.to_temp_xmm(value);
+        let low = self.own_xmm(value);
         let dst = self.alloc_xmm();
         let asm = &mut self.asm;
         asm.xx_wide(insts::MOVAPS, Xmm::XMM14, [0x0f; 16]);
@@ -264,7 +264,7 @@ impl Gen<'_> {
     pub(crate) fn shift_bytes(&mut self, shift: Shift) {
         self.shift_count(8);
         let value = self.pop();
-        let odd = self.to_temp_xmm(value);
+        let odd = self.own_xmm(value);
         let even = self.alloc_xmm();
         let asm = &mut self.asm;
         // xmm14: 00ff in each word.

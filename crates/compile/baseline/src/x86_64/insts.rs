@@ -99,7 +99,6 @@ instructions! {
         CVTPS2PD = 0x00 1 0x5a;
         CVTPD2PS = 0x66 1 0x5a;
         UNPCKLPS = 0x00 1 0x14;
-        MOVLHPS = 0x00 1 0x16;
         PUNPCKLQDQ = 0x66 1 0x6c;
         PACKSSWB = 0x66 1 0x63;
         PACKSSDW = 0x66 1 0x6b;
@@ -172,6 +171,10 @@ instructions! {
         PANDN = 0x66 1 0xdf;
         POR = 0x66 1 0xeb;
         PXOR = 0x66 1 0xef;
+    }
+    // Two vector registers.
+    XX_REG {
+        MOVLHPS = 0x00 1 0x16;
     }
     // Vector register, vector register or memory, one byte.
     XXI {

@@ -5,6 +5,8 @@ mod buffer;
 mod cpu;
 pub(crate) mod insts;
 mod regs;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use asm::{Alu, Asm, Label, Shift, VectorShift};
 pub use cpu::Cpu;
