@@ -32,7 +32,7 @@ pub fn on_large_stack<R: Send>(f: impl FnOnce() -> R + Send) -> R {
 pub enum Breadth {
     /// All.
     All,
-    /// One, in turn.
+    /// Two neighbours on the list, in turn.
     Turns,
 }
 
@@ -78,7 +78,7 @@ impl Campaign {
     /// Runs a case, counts it, and answers where engines disagree.
     pub fn run(&mut self, case: &Case, breadth: Breadth) -> Option<Mismatch> {
         self.coverage.add(case);
-        // Sources come round every eight cases; so each meets all tiers.
+        // Sources come round every eight cases: each shall meet all tiers.
         let turn = (self.totals.cases + self.totals.cases / 8) as usize;
         let report = self.report(&case.wasm, case.source.plan(), case.seed, breadth, turn);
         self.totals.cases += 1;
@@ -109,10 +109,11 @@ impl Campaign {
         breadth: Breadth,
         turn: usize,
     ) -> Report {
-        let turn = turn % self.tiers.len();
+        let first = turn % self.tiers.len();
+        let second = (turn + 1) % self.tiers.len();
         let subjects = self.tiers.iter_mut().enumerate();
         let subjects = subjects
-            .filter(|(number, _)| breadth == Breadth::All || *number == turn)
+            .filter(|(number, _)| breadth == Breadth::All || [first, second].contains(number))
             .map(|(_, (name, tier))| (*name, tier as &mut dyn Oracle))
             .collect();
         let mut engines = Engines { reference: &mut self.reference, subjects };

@@ -5,6 +5,7 @@ use crate::interface::Interface;
 use crate::oracle::{Oracle, Outcome};
 use crate::random::Random;
 use crate::script::{Plan, Round, Transcript, script};
+use std::collections::BTreeMap;
 
 /// Engines that ought to agree, with their names in reports.
 pub struct Engines<'a> {
@@ -60,13 +61,27 @@ pub fn run_module(wasm: &[u8], plan: Plan, seed: u64, engines: &mut Engines<'_>)
         .into_iter()
         .map(|round| record_known(engines.reference, round, &mut report))
         .collect();
+    let mut fuel = Fuel::default();
     for (name, subject) in &mut engines.subjects {
-        if let Some(what) = compare(wasm, *subject, &recorded, &mut report) {
+        if let Some(what) = compare(wasm, *subject, &recorded, &mut fuel, &mut report) {
             report.mismatch = Some(Mismatch { subject: name, what });
             return report;
         }
     }
     report
+}
+
+/// Fuel that rounds left over in the first tier that counts it: the rule is the same for all.
+#[derive(Default)]
+struct Fuel(BTreeMap<usize, u64>);
+
+impl Fuel {
+    /// Notes what a round left over, or says how it differs from before.
+    fn check(&mut self, round: usize, transcript: &Transcript) -> Option<String> {
+        let left = transcript.state.as_ref()?.fuel?;
+        let before = *self.0.entry(round).or_insert(left);
+        (before != left).then(|| format!("fuel left after round {round}: {before}, here {left}"))
+    }
 }
 
 /// Runs a round on the reference engine, cut before the first outcome that proves nothing.
@@ -94,12 +109,13 @@ fn compare(
     wasm: &[u8],
     subject: &mut dyn Oracle,
     recorded: &[(Round, Transcript)],
+    fuel: &mut Fuel,
     report: &mut Report,
 ) -> Option<String> {
     if let Err(why) = subject.load(wasm) {
         return Some(format!("load: refused: {why}"));
     }
-    for (round, expected) in recorded {
+    for (number, (round, expected)) in recorded.iter().enumerate() {
         if matches!(expected.outcomes[0], Outcome::Unknown(_) | Outcome::Refused(_)) {
             continue;
         }
@@ -107,9 +123,31 @@ fn compare(
         report.calls += found.outcomes.len() as u64 - 1;
         let is_trap = |outcome: &&Outcome| matches!(outcome, Outcome::Trapped(_));
         report.traps += found.outcomes.iter().filter(is_trap).count() as u64;
-        if let Some(difference) = expected.difference(&found, round) {
+        let difference = expected.difference(&found, round);
+        if let Some(difference) = difference.or_else(|| fuel.check(number, &found)) {
             return Some(difference);
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::State;
+
+    #[test]
+    fn tiers_must_agree_on_fuel() {
+        let left = |fuel| {
+            let mut state = State::default();
+            state.fuel = fuel;
+            Transcript { outcomes: Vec::new(), state: Some(state) }
+        };
+        let mut fuel = Fuel::default();
+        assert_eq!(fuel.check(0, &left(Some(5))), None);
+        assert_eq!(fuel.check(1, &left(Some(6))), None);
+        assert_eq!(fuel.check(0, &left(None)), None);
+        assert_eq!(fuel.check(0, &left(Some(5))), None);
+        assert!(fuel.check(0, &left(Some(6))).is_some());
+    }
 }

@@ -98,9 +98,14 @@ pub enum Trap {
     Conversion,
 }
 
-/// What can be seen of an instance between calls: a list of named facts.
+/// What can be seen of an instance between calls.
 #[derive(Clone, Debug, Default)]
-pub struct State(pub Vec<(String, Fact)>);
+pub struct State {
+    /// Facts by name, sorted.
+    facts: Vec<(String, Fact)>,
+    /// Fuel left, if the engine counts it the way that all tiers of Wasmoor do.
+    pub fuel: Option<u64>,
+}
 
 /// One thing seen of an instance.
 #[derive(Clone, Debug)]
@@ -119,9 +124,9 @@ pub enum Fact {
 
 impl State {
     /// Engines list exports in orders of their own.
-    fn sorted(mut facts: Vec<(String, Fact)>) -> Self {
+    fn new(mut facts: Vec<(String, Fact)>, fuel: Option<u64>) -> Self {
         facts.sort_by(|(left, _), (right, _)| left.cmp(right));
-        State(facts)
+        State { facts, fuel }
     }
 
     /// The first difference, in words.
@@ -134,10 +139,10 @@ impl State {
             }
             _ => false,
         };
-        if self.0.len() != other.0.len() {
-            return Some(format!("{} facts and {}", self.0.len(), other.0.len()));
+        if self.facts.len() != other.facts.len() {
+            return Some(format!("{} facts and {}", self.facts.len(), other.facts.len()));
         }
-        self.0.iter().zip(&other.0).find_map(|((name, ours), (other_name, theirs))| {
+        self.facts.iter().zip(&other.facts).find_map(|((name, ours), (other_name, theirs))| {
             let same = name == other_name && agree(ours, theirs);
             (!same).then(|| format!("{name} {ours:x?}, {other_name} {theirs:x?}"))
         })
@@ -187,7 +192,8 @@ mod tests {
 
     #[test]
     fn states_differ() {
-        let state = |size, hash| State(vec![("m".into(), Fact::Contents { size, hash })]);
+        let fact = |size, hash| ("m".into(), Fact::Contents { size, hash });
+        let state = |size, hash| State::new(vec![fact(size, hash)], None);
         assert_eq!(state(1, 2).difference(&state(1, 2)), None);
         for other in [state(2, 2), state(1, 3), State::default()] {
             assert!(state(1, 2).difference(&other).is_some());

@@ -111,7 +111,7 @@ impl Oracle for Wasmi {
                 Extern::Func(_) => continue,
             });
         }
-        State::sorted(facts)
+        State::new(facts, None)
     }
 }
 

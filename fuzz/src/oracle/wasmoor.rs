@@ -104,7 +104,7 @@ impl Oracle for Wasmoor {
                 _ => continue,
             });
         }
-        State::sorted(facts)
+        State::new(facts, self.fuel.then(|| store.fuel()))
     }
 }
 
