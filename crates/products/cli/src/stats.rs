@@ -53,7 +53,7 @@ impl Stats {
             (
                 "functions",
                 format!(
-                    "{} of {} compiled in {} of CPU time",
+                    "{} of {} compiled in {}",
                     compiled.functions,
                     compiled.functions_total,
                     show_duration(Duration::from_nanos(compiled.compile_ns)),
@@ -62,7 +62,7 @@ impl Stats {
             (
                 "optimized",
                 format!(
-                    "{} compiled again, for speed, in {} of CPU time",
+                    "{} compiled again, for speed, in {}",
                     compiled.functions_optimized,
                     show_duration(Duration::from_nanos(compiled.optimize_ns)),
                 ),
