@@ -56,12 +56,19 @@ plants! {
     "select is the wrong way round": I::Select => [I::I32Eqz, I::Select];
     "br_if is the wrong way round":
         I::BrIf(relative_depth) => [I::I32Eqz, I::BrIf(*relative_depth)];
+    "local.tee forgets the local": I::LocalTee(_) => [I::Nop];
+    "global.set does nothing": I::GlobalSet(_) => [I::Drop];
+    "return_call grows the stack": I::ReturnCall(callee) => [I::Call(*callee), I::Return];
     "i32.load8_s is unsigned": I::I32Load8S(memarg) => [I::I32Load8U(offset(memarg, |it| it))];
     "i64.load forgets its offset": I::I64Load(memarg) => [I::I64Load(offset(memarg, |_| 0))];
     "i32.store16 stores a byte": I::I32Store16(memarg) => [I::I32Store8(offset(memarg, |it| it))];
     "memory.fill does nothing": I::MemoryFill(_) => [I::Drop, I::Drop, I::Drop];
+    "memory.copy does nothing": I::MemoryCopy { .. } => [I::Drop, I::Drop, I::Drop];
+    "data.drop does nothing": I::DataDrop(_) => [I::Nop];
     "memory.grow fails": I::MemoryGrow(_) => [I::Drop, I::I32Const(-1)];
     "table.set does nothing": I::TableSet(_) => [I::Drop, I::Drop];
+    "table.copy does nothing": I::TableCopy { .. } => [I::Drop, I::Drop, I::Drop];
+    "ref.is_null is always true": I::RefIsNull => [I::Drop, I::I32Const(1)];
     "i8x16.add_sat_s wraps": I::I8x16AddSatS => [I::I8x16Add];
     "i16x8.q15mulr_sat_s multiplies": I::I16x8Q15MulrSatS => [I::I16x8Mul];
     "i32x4.trunc_sat_f32x4_s is unsigned": I::I32x4TruncSatF32x4S => [I::I32x4TruncSatF32x4U];

@@ -33,6 +33,8 @@ pub struct Plan {
     pub instance_per_function: bool,
     /// Calls of each function, with different arguments.
     pub calls_per_function: usize,
+    /// Whether the modules stay so far from all limits that an engine which meets one is wrong.
+    pub far_from_limits: bool,
 }
 
 /// The calls that one instance gets.
@@ -84,6 +86,13 @@ impl Transcript {
             }
         }
         Transcript { outcomes, state: Some(oracle.state()) }
+    }
+
+    /// The limit that ended the round, in words.
+    #[must_use]
+    pub fn limit(&self) -> Option<String> {
+        let last = self.outcomes.last().filter(|it| matches!(it, Outcome::Unknown(_)));
+        last.map(|outcome| format!("{outcome}, from which the module stays far"))
     }
 
     /// The calls of the round whose outcome is known.

@@ -88,7 +88,8 @@ fn planted_miscompiles_are_found() {
 fn regressions() {
     on_large_stack(|| {
         let mut campaign = Campaign::new().unwrap();
-        let plan = Plan { instance_per_function: true, calls_per_function: 20 };
+        let plan =
+            Plan { instance_per_function: true, calls_per_function: 20, far_from_limits: false };
         for path in regression_files(&folder().join("regressions")) {
             let wasm = wat::parse_file(&path).unwrap();
             let report = campaign.check(&wasm, plan, SEED);

@@ -63,8 +63,12 @@ impl Source {
     #[must_use]
     pub const fn plan(self) -> Plan {
         match self {
-            Source::Smith => Plan { instance_per_function: true, calls_per_function: 3 },
-            _ => Plan { instance_per_function: false, calls_per_function: 8 },
+            Source::Smith => {
+                Plan { instance_per_function: true, calls_per_function: 3, far_from_limits: false }
+            }
+            _ => {
+                Plan { instance_per_function: false, calls_per_function: 8, far_from_limits: true }
+            }
         }
     }
 
