@@ -22,7 +22,8 @@ pub struct Tunables {
     pub memory_mode: MemoryMode,
     /// Whether code counts fuel.
     pub fuel: bool,
-    /// Whether functions and loops poll for requests of the host.
+    /// Whether functions and loops poll, so that the host can find out what is hot; guests are
+    /// stopped without it.
     pub poll: bool,
 }
 

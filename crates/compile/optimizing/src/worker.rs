@@ -119,7 +119,7 @@ fn name_function(error: CompileError, job: &CompileJob<'_>) -> CompileError {
     }
 }
 
-/// Fails if the backend dropped a poll: the guest could then run forever.
+/// Fails if the backend dropped a poll: the host would not find out that the loop is hot.
 fn check_polls(function: &CompiledFunction) -> Result {
     let kept = function
         .traps

@@ -34,8 +34,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The store of `handle` traps with `TrapCode::DeadlineExceeded` at its first poll after
-    /// `timeout` from now.
+    /// The store of `handle` traps with `TrapCode::DeadlineExceeded` when it still runs
+    /// wasm `timeout` from now.
     ///
     /// # Errors
     /// When no watcher thread can be started.

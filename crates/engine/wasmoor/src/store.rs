@@ -122,7 +122,9 @@ impl<T> Store<T> {
     }
 
     /// Guests trap with [`crate::TrapCode::DeadlineExceeded`] when they still run `timeout` from
-    /// now, until the returned guard is dropped. Host functions are not cut short.
+    /// now, until the returned guard is dropped. System calls that block in a host function end
+    /// with `EINTR`, repeatedly, until the guest is back; nothing else of a host function is cut
+    /// short.
     ///
     /// # Errors
     /// When the system refuses a thread.
@@ -132,8 +134,8 @@ impl<T> Store<T> {
         })
     }
 
-    /// Sets what is called at the guest's next poll after [`InterruptHandle::call_back`]; an
-    /// error from it leaves wasm.
+    /// Sets what is called on the guest's thread, between two of its instructions or when a host
+    /// function returns, after [`InterruptHandle::call_back`]; an error from it leaves wasm.
     pub fn on_poll(&mut self, hook: impl FnMut() -> Result<()> + Send + 'static) {
         self.as_context_mut().inner().set_poll_hook(Some(runtime::store::PollHook(Box::new(hook))));
     }

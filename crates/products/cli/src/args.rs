@@ -161,7 +161,7 @@ pub(crate) struct Wast {
 /// Which compiler makes the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tier {
-    /// The best that the engine has for each function
+    /// The baseline compiler at first, the optimizing one for what turns out to be hot
     Auto,
     /// The optimizing compiler; a function that it cannot take is an error
     Optimizing,
