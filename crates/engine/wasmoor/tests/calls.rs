@@ -72,7 +72,7 @@ fn same(left: &Val, right: &Val) -> bool {
     }
 }
 
-fn check_shape(random: &mut Random, eager: bool) {
+fn check_shape(random: &mut Random, tier: Tier, eager: bool) {
     let params = random.types(20);
     let picks: Vec<usize> = if params.is_empty() {
         Vec::new()
@@ -80,7 +80,7 @@ fn check_shape(random: &mut Random, eager: bool) {
         (0..random.next(21)).map(|_| random.next(params.len() as u64) as usize).collect()
     };
     let text = module(&params, &picks);
-    let engine = Engine::new(Config::new().eager(eager)).expect("an engine");
+    let engine = Engine::new(Config::new().tier(tier).eager(eager)).expect("an engine");
     let module = Module::new(&engine, &text).expect("a valid module");
     let mut store = Store::new(&engine, ()).expect("a store");
     let ExternType::Func(ty) = module.get_export("pick").expect("the export") else {
@@ -105,7 +105,10 @@ fn check_shape(random: &mut Random, eager: bool) {
             let mut results = vec![Val::I32(0); picks.len()];
             func.call(&mut store, &args, &mut results).expect("no trap");
             let right = expected.iter().zip(&results).all(|(a, b)| same(a, b));
-            assert!(right, "{name} of {ty} (eager: {eager})\n{args:?}\n{expected:?}\n{results:?}");
+            assert!(
+                right,
+                "{name} of {ty} ({tier:?}, eager: {eager})\n{args:?}\n{expected:?}\n{results:?}"
+            );
         }
     }
 }
@@ -114,7 +117,8 @@ fn check_shape(random: &mut Random, eager: bool) {
 fn values_arrive_unchanged_in_every_shape() {
     let mut random = Random(1);
     for round in 0..120 {
-        check_shape(&mut random, round % 2 == 0);
+        let tier = [Tier::Auto, Tier::Baseline, Tier::Optimizing][round % 3];
+        check_shape(&mut random, tier, round % 2 == 0);
     }
 }
 

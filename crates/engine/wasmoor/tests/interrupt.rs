@@ -1,4 +1,5 @@
-//! Polls: every way of running for ever ends, and a poll disturbs nothing.
+//! Requests to a running guest: every way of running for ever ends, on every tier, and a request
+//! that is served disturbs nothing.
 //!
 //! # Safety
 //! One test sleeps in a system call.
@@ -9,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use wasmoor::*;
+
+/// Code of the first of two tiers polls; other code is stopped by signals alone.
+const TIERS: [Tier; 3] = [Tier::Auto, Tier::Baseline, Tier::Optimizing];
 
 /// Bodies that never end by themselves.
 const ENDLESS: &[(&str, &str)] = &[
@@ -51,9 +55,10 @@ fn start(engine: &Engine, body: &str) -> (Store<()>, TypedFunc<(), ()>) {
 
 #[test]
 fn deadlines_end_everything_that_runs_for_ever() {
-    for eager in [false, true] {
-        let engine = Engine::new(Config::new().eager(eager)).expect("an engine");
+    for (tier, eager) in TIERS.into_iter().flat_map(|tier| [(tier, false), (tier, true)]) {
+        let engine = Engine::new(Config::new().tier(tier).eager(eager)).expect("an engine");
         for (name, body) in ENDLESS {
+            let name = &format!("{name} ({tier:?}, eager: {eager})");
             let (mut store, run) = start(&engine, body);
             let deadline = store.set_deadline(Duration::from_millis(30)).expect("a thread");
             let error = run.call(&mut store, ()).expect_err(name);
@@ -91,7 +96,11 @@ fn another_thread_interrupts() {
 
 #[test]
 fn polls_that_go_on_disturb_nothing() -> Result<()> {
-    let engine = Engine::default();
+    TIERS.into_iter().try_for_each(check_that_polls_disturb_nothing)
+}
+
+fn check_that_polls_disturb_nothing(tier: Tier) -> Result<()> {
+    let engine = Engine::new(Config::new().tier(tier))?;
     // Many values live across the loop, in general and vector registers.
     let text = r#"(module (func (export "run") (param $n i64) (result i64)
         (local $a i64) (local $b i64) (local $c i64) (local $d i64)
@@ -131,8 +140,8 @@ fn polls_that_go_on_disturb_nothing() -> Result<()> {
     let disturbed = run.call(&mut store, rounds)?;
     done.store(1, Ordering::Relaxed);
     poller.join().expect("no panic");
-    assert_eq!(disturbed, undisturbed);
-    assert!(polls.load(Ordering::Relaxed) > 10, "{polls:?}");
+    assert_eq!(disturbed, undisturbed, "{tier:?}");
+    assert!(polls.load(Ordering::Relaxed) > 10, "{tier:?}: {polls:?}");
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Traps: the code, and the frames of the backtrace, under both memory modes, lazy and eager.
+//! Traps: the code, and the frames of the backtrace, on every tier, under both memory modes, lazy
+//! and eager.
 
 use wasmoor::*;
 
@@ -86,13 +87,21 @@ fn text(case: &Case) -> String {
 
 #[test]
 fn codes_and_backtraces() {
-    for eager in [false, true] {
-        for memory in [MemoryChoice::Guard, MemoryChoice::Checked] {
-            let engine = Engine::new(Config::new().eager(eager).memory(memory)).expect("an engine");
-            for case in CASES {
-                check(&engine, case, &format!("{} (eager: {eager}, {memory:?})", case.name));
+    for tier in [Tier::Auto, Tier::Baseline, Tier::Optimizing] {
+        for eager in [false, true] {
+            for memory in [MemoryChoice::Guard, MemoryChoice::Checked] {
+                check_all(tier, eager, memory);
             }
         }
+    }
+}
+
+fn check_all(tier: Tier, eager: bool, memory: MemoryChoice) {
+    let mut config = Config::new();
+    config.tier(tier).eager(eager).memory(memory);
+    let engine = Engine::new(&config).expect("an engine");
+    for case in CASES {
+        check(&engine, case, &format!("{} ({tier:?}, eager: {eager}, {memory:?})", case.name));
     }
 }
 
