@@ -44,7 +44,8 @@
 //! that holds 0 goes through `Libcall::table_get_lazy`; writing null stores `FUNCREF_CELL_NULL`.
 //! An `externref` is an opaque non-zero 64-bit handle, or 0 for null, in tables too.
 //!
-//! **Poll.** Where `Tunables::poll` asks for it: at function entry (where the function can run on without reaching a caller's poll)
+//! **Poll.** Where `Tunables::poll` asks for it: at function entry (where the function can run on
+//! without reaching a caller's poll)
 //! and at loop heads code makes a dead 1-byte load from `poll_page + site`, with
 //! `FaultKind::Poll` as its fault. `site` is different for every poll of one compiled body, so
 //! that no optimizer may merge two. The host makes the page unreadable to get attention.

@@ -15,7 +15,8 @@ use crate::value::FuncPtr;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use wasmoor_abi::entity::{EntityRef, PrimaryMap};
 use wasmoor_abi::vmctx::{Place, VMCTX_INSTANCE, VMCTX_MAGIC_VALUE};
 use wasmoor_abi::*;
@@ -32,6 +33,8 @@ pub struct Instance {
     pub(crate) globals: PrimaryMap<GlobalIndex, GlobalId>,
     /// References to functions, filled when first asked for.
     references: Box<[UnsafeCell<FuncRef>]>,
+    /// Held while a reference is filled.
+    filling: Mutex<()>,
     pub(crate) dropped_elems: Box<[bool]>,
     pub(crate) dropped_data: Box<[bool]>,
 }
@@ -54,6 +57,7 @@ impl Instance {
             tables: PrimaryMap::new(),
             globals: PrimaryMap::new(),
             references: unset_references(functions),
+            filling: Mutex::new(()),
             dropped_elems: vec![false; elems].into(),
             dropped_data: vec![false; data].into(),
             module,
@@ -115,14 +119,32 @@ impl Instance {
     /// The function reference of one of the instance's functions.
     pub fn func(&self, index: FuncIndex) -> FuncPtr {
         let cell = self.references[index.index()].get();
-        // SAFETY: the cell is only written here, by the one thread that holds the store, and
-        // machine code only reads it once this has returned its address.
-        unsafe {
-            if (*cell).slot.is_null() {
-                cell.write(self.make_reference(index));
-            }
-            NonNull::new_unchecked(cell)
+        // SAFETY: an aligned pointer of a living cell, which is only accessed as an atomic until it
+        // has been set.
+        let slot =
+            unsafe { AtomicPtr::from_ptr((&raw mut (*cell).slot).cast::<*mut AtomicUsize>()) };
+        if slot.load(Ordering::Acquire).is_null() {
+            self.fill_reference(index, cell, slot);
         }
+        // SAFETY: the address of a cell is not null.
+        unsafe { NonNull::new_unchecked(cell) }
+    }
+
+    /// Fills a reference, once: a shared store may be asked for a function by several threads.
+    #[cold]
+    fn fill_reference(&self, index: FuncIndex, cell: *mut FuncRef, slot: &AtomicPtr<AtomicUsize>) {
+        let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        if !slot.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let reference = self.make_reference(index);
+        // SAFETY: nobody reads these fields before the slot is set, and this thread alone sets it.
+        unsafe {
+            (&raw mut (*cell).vmctx).write(reference.vmctx);
+            (&raw mut (*cell).type_id).write(reference.type_id);
+            (&raw mut (*cell).func_index).write(reference.func_index);
+        }
+        slot.store(reference.slot.cast_mut(), Ordering::Release);
     }
 
     fn make_reference(&self, index: FuncIndex) -> FuncRef {

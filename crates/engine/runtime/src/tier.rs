@@ -130,8 +130,13 @@ fn start_threads() -> std::io::Result<()> {
             body();
         })
     };
-    start("wasmoor-sampler", sample_for_ever)?;
-    start("wasmoor-optimizer", optimize_for_ever).map(drop)
+    let started = start("wasmoor-optimizer", optimize_for_ever)
+        .and_then(|_| start("wasmoor-sampler", sample_for_ever));
+    if started.is_err() {
+        // The next store tries again.
+        STARTED_PROCESS.store(0, Ordering::SeqCst);
+    }
+    started.map(drop)
 }
 
 fn sample_for_ever() {
