@@ -29,7 +29,10 @@ use wasmoor_sys::fork::Hooks;
 /// Bytes of machine code that one byte of the code section may need, all tiers together.
 /// Optimized code takes 2 to 5 bytes; address space is cheap, so this is generous.
 const CODE_BYTES_PER_WASM_BYTE: usize = 24;
-/// The least code range, for modules of few bytes.
+/// The range of a small module, where the machine grants it: a few bytes of wasm can become much
+/// code (a call with a thousand arguments, say), and what is not used costs nothing.
+const CODE_BYTES_SMALL: usize = 256 << 20;
+/// The least code range, where address space is short.
 const CODE_BYTES_MIN: usize = 1 << 20;
 /// The largest: slots and code must reach each other with 32-bit displacements.
 const CODE_BYTES_MAX: usize = 0x7000_0000;
@@ -257,7 +260,7 @@ fn reserve(module: &Module, mode: Option<WriteMode>) -> std::io::Result<CodeRegi
     let wanted = module
         .code_bytes
         .saturating_mul(CODE_BYTES_PER_WASM_BYTE)
-        .clamp(CODE_BYTES_MIN, CODE_BYTES_MAX);
+        .clamp(CODE_BYTES_SMALL, CODE_BYTES_MAX);
     let mut code_bytes = wanted;
     loop {
         let region = match mode {

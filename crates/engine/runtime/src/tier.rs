@@ -18,6 +18,7 @@
 use crate::compiled::CompiledModule;
 use crate::poll::PollState;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::Duration;
@@ -169,8 +170,9 @@ fn optimize_for_ever() {
     loop {
         let job = hottest();
         if let Some(module) = job.module.upgrade() {
-            // A function that the second compiler cannot make stays as it is.
-            let _ = module.recompile(job.func);
+            // A function that the second compiler cannot make stays as it is; a panic of the
+            // compiler is a bug that must not end tier-up for the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| module.recompile(job.func)));
         }
     }
 }

@@ -113,7 +113,9 @@ impl Func {
         unsafe { runtime::invoke(inner, self.ptr, &mut call.frame) }?;
         for ((result, &result_ty), place) in results.iter_mut().zip(&ty.results).zip(&shape.results)
         {
-            let value = runtime::Val::from_bits(call.take(*place), result_ty);
+            // SAFETY: the call has returned.
+            let bits = unsafe { call.take(*place) };
+            let value = runtime::Val::from_bits(bits, result_ty);
             *result = Val::from_runtime(value, self.store);
         }
         Ok(())
@@ -137,15 +139,19 @@ impl UntypedCall {
         call.frame.stack = call.stack.as_ptr();
         call.frame.stack_words = call.stack.len();
         if !call.area.is_empty() {
-            call.frame.gpr[1] = call.area.as_mut_ptr() as usize as u64;
+            call.frame.gpr[1].write(call.area.as_mut_ptr() as usize as u64);
         }
         call
     }
 
     fn put(&mut self, place: ParamPlace, bits: u128, ty: ValType) {
         match place {
-            ParamPlace::Gpr(at) => self.frame.gpr[at as usize] = bits as u64,
-            ParamPlace::Fpr(at) => self.frame.fpr[at as usize] = bits,
+            ParamPlace::Gpr(at) => {
+                self.frame.gpr[at as usize].write(bits as u64);
+            }
+            ParamPlace::Fpr(at) => {
+                self.frame.fpr[at as usize].write(bits);
+            }
             ParamPlace::Stack(at) => {
                 let at = at as usize / 8;
                 self.stack[at] = bits as u64;
@@ -156,10 +162,17 @@ impl UntypedCall {
         }
     }
 
-    fn take(&self, place: ResultPlace) -> u128 {
+    /// # Safety
+    /// The call has returned.
+    unsafe fn take(&self, place: ResultPlace) -> u128 {
         match place {
-            ResultPlace::Gpr(at) => u128::from(self.frame.gpr[at as usize]),
-            ResultPlace::Fpr(at) => self.frame.fpr[at as usize],
+            ResultPlace::Gpr(at) => {
+                let register = self.frame.gpr[at as usize];
+                // SAFETY: the entry stub has stored all result registers.
+                u128::from(unsafe { register.assume_init() })
+            }
+            // SAFETY: as above.
+            ResultPlace::Fpr(at) => unsafe { self.frame.fpr[at as usize].assume_init() },
             ResultPlace::Area(at) => self.area[at as usize / 16],
         }
     }

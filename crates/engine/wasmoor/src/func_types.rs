@@ -284,8 +284,10 @@ pub trait WasmResults: sealed::Sealed + Sized {
     const TYPES: &'static [ValType];
     #[doc(hidden)]
     const NEEDS_AREA: bool = needs_area(Self::TYPES);
+    /// # Safety
+    /// A call with this result list has returned, through an entry stub that serves its type.
     #[doc(hidden)]
-    fn load(call: &HostCall, store: StoreId) -> Self;
+    unsafe fn load(call: &HostCall, store: StoreId) -> Self;
     #[doc(hidden)]
     fn give(self, returns: &mut Returns<'_>) -> Result<()>;
 }
@@ -297,7 +299,7 @@ impl HostCall {
         if R::NEEDS_AREA {
             // Code writes as many bytes of a cell as its value has.
             self.area = MaybeUninit::zeroed();
-            self.frame.gpr[1] = self.area.as_mut_ptr() as usize as u64;
+            self.frame.gpr[1].write(self.area.as_mut_ptr() as usize as u64);
         }
         let words = const { stack_words(P::TYPES, R::NEEDS_AREA) };
         if words > 0 {
@@ -311,8 +313,12 @@ impl HostCall {
     fn put<T: WasmTy>(&mut self, places: &mut Places, value: T, store: StoreId) -> Result<()> {
         let bits = value.to_bits(store)?;
         match places.param(&CONVENTION, T::TYPE) {
-            NextPlace::Gpr(at) => self.frame.gpr[at] = bits as u64,
-            NextPlace::Fpr(at) => self.frame.fpr[at] = bits,
+            NextPlace::Gpr(at) => {
+                self.frame.gpr[at].write(bits as u64);
+            }
+            NextPlace::Fpr(at) => {
+                self.frame.fpr[at].write(bits);
+            }
             NextPlace::Memory(at) => {
                 let words = self.stack.as_mut_ptr().cast::<u64>();
                 // SAFETY: a list of 16 values needs at most `SPILL_WORDS`.
@@ -327,11 +333,15 @@ impl HostCall {
         Ok(())
     }
 
+    /// # Safety
+    /// The call has returned, through an entry stub that serves its type.
     #[inline]
-    fn take<T: WasmTy>(&self, places: &mut Places, store: StoreId) -> T {
+    unsafe fn take<T: WasmTy>(&self, places: &mut Places, store: StoreId) -> T {
         let bits = match places.result(&CONVENTION, T::TYPE) {
-            NextPlace::Gpr(at) => u128::from(self.frame.gpr[at]),
-            NextPlace::Fpr(at) => self.frame.fpr[at],
+            // SAFETY: the caller's promise: the stub for this list has stored its results.
+            NextPlace::Gpr(at) => u128::from(unsafe { self.frame.gpr[at].assume_init() }),
+            // SAFETY: as above.
+            NextPlace::Fpr(at) => unsafe { self.frame.fpr[at].assume_init() },
             // SAFETY: the area was zeroed by `frame`, and wasm has written the results to it.
             NextPlace::Memory(at) => unsafe {
                 let cell = self.area.as_ptr().byte_add(at);
@@ -382,14 +392,22 @@ macro_rules! lists {
             }
         }
 
-        #[allow(non_snake_case, unused_variables, unused_mut, clippy::unused_unit)]
+        #[allow(
+            non_snake_case,
+            unused_variables,
+            unused_mut,
+            unused_unsafe,
+            clippy::unused_unit,
+            reason = "lists of no values"
+        )]
         impl<$($name: WasmTy),*> WasmResults for ($($name,)*) {
             const TYPES: &'static [ValType] = &[$($name::TYPE),*];
 
             #[inline]
-            fn load(call: &HostCall, store: StoreId) -> Self {
+            unsafe fn load(call: &HostCall, store: StoreId) -> Self {
                 let mut places = Places { gpr: 0, fpr: 0, memory: 0 };
-                ($( call.take::<$name>(&mut places, store), )*)
+                // SAFETY: the caller's promise.
+                unsafe { ($( call.take::<$name>(&mut places, store), )*) }
             }
 
             #[inline]
@@ -449,8 +467,9 @@ impl<T: WasmTy> WasmResults for T {
     const TYPES: &'static [ValType] = &[T::TYPE];
 
     #[inline]
-    fn load(call: &HostCall, store: StoreId) -> Self {
-        <(T,)>::load(call, store).0
+    unsafe fn load(call: &HostCall, store: StoreId) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { <(T,)>::load(call, store).0 }
     }
 
     #[inline]

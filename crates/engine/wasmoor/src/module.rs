@@ -93,7 +93,20 @@ impl Module {
         bytes: impl AsRef<[u8]>,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Module> {
-        let description = Arc::new(parse(engine, bytes.as_ref())?);
+        let binary = to_binary(bytes.as_ref())?;
+        Self::from_shared(engine, binary.as_ref().into(), progress)
+    }
+
+    /// As [`Module::with_progress`] for a binary that is not copied: nobody can change it.
+    ///
+    /// # Errors
+    /// As [`Module::new`].
+    pub fn from_shared(
+        engine: &Engine,
+        bytes: Arc<[u8]>,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Module> {
+        let description = Arc::new(parse(engine, bytes)?);
         let inner = CompiledModule::new(&engine.inner, description)?;
         if engine.inner.config().eager {
             let all = inner.module().bodies.len();
@@ -107,7 +120,7 @@ impl Module {
     /// # Errors
     /// Why it is not.
     pub fn validate(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<()> {
-        parse(engine, bytes.as_ref()).map(drop)
+        parse(engine, to_binary(bytes.as_ref())?.as_ref().into()).map(drop)
     }
 
     /// The engine.
@@ -171,10 +184,9 @@ fn extern_type(module: &Description, entity: EntityIndex) -> ExternType {
     }
 }
 
-fn parse(engine: &Engine, bytes: &[u8]) -> Result<Description> {
+fn parse(engine: &Engine, binary: Arc<[u8]>) -> Result<Description> {
     let config = engine.inner.config();
-    let binary = to_binary(bytes)?;
-    Ok(Description::parse(&*binary, &config.features, config.threads)?)
+    Ok(Description::parse(binary, &config.features, config.threads)?)
 }
 
 /// The binary form of a module that may be text.

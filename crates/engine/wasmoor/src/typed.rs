@@ -65,6 +65,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
                 runtime::invoke(inner, self.func.ptr, frame)
             }
         }?;
-        Ok(R::load(&call, id))
+        // SAFETY: the call has returned.
+        Ok(unsafe { R::load(&call, id) })
     }
 }

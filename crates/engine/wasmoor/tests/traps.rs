@@ -194,3 +194,27 @@ fn handles_of_another_store_panic() {
     let size = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| memory.size(&other)));
     assert!(size.is_err());
 }
+
+#[test]
+fn calls_with_a_thousand_values_run_on_every_tier() {
+    let values = |ty: &str| format!(" {ty}").repeat(1000);
+    let gets: String = (0..1000).map(|n| format!(" local.get {n}")).collect();
+    for ty in ["i64", "v128"] {
+        let text = format!(
+            "(module (func $deep (export \"deep\") (param{0}) {gets} call $deep)
+                (func $same (param{0}) (result{0}) {gets})
+                (func (export \"run\") {1} call $same call $same call $deep))",
+            values(ty),
+            format!(" {ty}.const {}", if ty == "i64" { "1" } else { "i64x2 1 2" }).repeat(1000),
+        );
+        for tier in [Tier::Auto, Tier::Baseline, Tier::Optimizing] {
+            let engine = Engine::new(Config::new().tier(tier)).expect("an engine");
+            let module = Module::new(&engine, &text).expect("a valid module");
+            let mut store = Store::new(&engine, ()).expect("a store");
+            let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
+            let run = instance.get_typed_func::<(), ()>(&store, "run").expect("the export");
+            let error = run.call(&mut store, ()).expect_err("endless recursion");
+            assert_eq!(error.trap_code(), Some(TrapCode::StackOverflow), "{ty} {tier:?}: {error}");
+        }
+    }
+}

@@ -17,6 +17,7 @@ use crate::stats::Stats;
 use crate::{input, outcome, validate, values, world};
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use wasmoor::{Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val};
@@ -41,8 +42,7 @@ pub(crate) fn run(args: Run) -> Result<(), Failure> {
     stats.read = start.elapsed();
     stats.module_bytes = bytes.len();
     let engine = engine(&args)?;
-    let module = load(&engine, path, &bytes, &mut stats)?;
-    drop(bytes);
+    let module = load(&engine, path, bytes, &mut stats)?;
     let (result, stats) = on_thread(&args, module, stats)?;
     if args.stats {
         stats.print();
@@ -77,10 +77,15 @@ fn stack_bytes(args: &Run) -> Result<usize, Failure> {
     usize::try_from(args.max_stack).map_err(Failure::error)
 }
 
-fn load(engine: &Engine, path: &Path, bytes: &[u8], stats: &mut Stats) -> Result<Module, Failure> {
+fn load(
+    engine: &Engine,
+    path: &Path,
+    bytes: Arc<[u8]>,
+    stats: &mut Stats,
+) -> Result<Module, Failure> {
     let start = Instant::now();
     let progress = Progress::new();
-    let module = Module::with_progress(engine, bytes, &|done, all| progress.report(done, all));
+    let module = Module::from_shared(engine, bytes, &|done, all| progress.report(done, all));
     let first = progress.finish();
     let all = start.elapsed();
     stats.validate = first.unwrap_or(all).min(all);

