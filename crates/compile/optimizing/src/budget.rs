@@ -20,6 +20,10 @@ pub struct Budget {
     /// Block parameters up to which a function is optimized; 29,000 were seen. The default takes
     /// 2 to 4 seconds at worst, four times as many take a minute.
     pub optimized_block_params_max: usize,
+    /// Operands and results of calls, those of each call beyond the first 32, up to which a
+    /// function is optimized: register allocation moves each of them around every call. 100 calls
+    /// of 1,000 parameters and results took 5 seconds.
+    pub optimized_wide_operands_max: usize,
     /// CLIF instructions above which a function is refused as too large. The backend's own
     /// limits (about 2 million virtual registers) refuse others below this.
     pub insts_max: usize,
@@ -35,6 +39,7 @@ impl Default for Budget {
             optimized_insts_max: 1_000_000,
             optimized_blocks_max: 40_000,
             optimized_block_params_max: 60_000,
+            optimized_wide_operands_max: 20_000,
             insts_max: 4_000_000,
             values_max: 4_000_000,
         }

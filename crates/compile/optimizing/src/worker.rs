@@ -6,7 +6,7 @@ use crate::translate::{self, Buffers, Target};
 use crate::{Shared, output};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{Block, UserFuncName};
+use cranelift_codegen::ir::{Block, Function, UserFuncName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,6 +52,7 @@ impl Worker {
             && func.dfg.num_insts() <= budget.optimized_insts_max
             && func.dfg.num_blocks() <= budget.optimized_blocks_max
             && func.layout.blocks().map(params).sum::<usize>() <= budget.optimized_block_params_max
+            && wide_operands(func) <= budget.optimized_wide_operands_max
     }
 
     /// Builds the function's CLIF in the context; gives back the block of each poll site.
@@ -105,6 +106,17 @@ impl FunctionWorker for Worker {
             }
         }
     }
+}
+
+/// Operands and results that an ordinary call has at most.
+const CALL_OPERANDS_USUAL: usize = 32;
+
+/// See [`crate::Budget::optimized_wide_operands_max`].
+fn wide_operands(func: &Function) -> usize {
+    let insts = func.layout.blocks().flat_map(|block| func.layout.block_insts(block));
+    let calls = insts.filter(|&inst| func.dfg.insts[inst].opcode().is_call());
+    let operands = |inst| func.dfg.inst_args(inst).len() + func.dfg.inst_results(inst).len();
+    calls.map(|inst| operands(inst).saturating_sub(CALL_OPERANDS_USUAL)).sum()
 }
 
 /// Adds the function to an error about its size.

@@ -259,6 +259,24 @@ fn functions_over_the_budget_are_not_optimized() {
 }
 
 #[test]
+fn functions_with_many_wide_calls_are_not_optimized() {
+    let text = format!(
+        "(module (func (param{0}) (result{0}) {1} call 0 call 0))",
+        " i64".repeat(40),
+        "local.get 0 i64.const 3 i64.mul ".repeat(40)
+    );
+    let code = |wide: usize| {
+        let budget = Budget { optimized_wide_operands_max: wide, ..Budget::default() };
+        let mut worker = compiler(&Options { budget, ..x86_64() }).worker();
+        compile(&mut *worker, &module(&text), 0, &Tunables::default(), CallMode::Slots)
+            .map(|function| function.code)
+    };
+    let optimized = code(Budget::default().optimized_wide_operands_max);
+    assert!(optimized.is_ok());
+    assert_ne!(code(0), optimized);
+}
+
+#[test]
 fn a_refused_function_leaves_the_worker_usable() {
     let text = "(module (tag $t) (func throw $t) (func (result i32) i32.const 1))";
     let module = crate::parse(wat::parse_str(text).expect("text"), &Features::WASM3)
