@@ -22,6 +22,8 @@ static WATCHED: Mutex<Watched> =
     Mutex::new(Watched { deadlines: BTreeMap::new(), kicks: Vec::new() });
 /// Time between two kicks of a thread.
 const KICK_INTERVAL: Duration = Duration::from_millis(2);
+/// The same while no store that something is asked of runs.
+const IDLE_INTERVAL: Duration = Duration::from_millis(20);
 static CHANGED: Condvar = Condvar::new();
 /// Process that has a watcher thread (a forked child has none), or 0.
 static WATCHED_PROCESS: AtomicU64 = AtomicU64::new(0);
@@ -45,8 +47,8 @@ impl Deadline {
         let now = Instant::now();
         let end = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3_000_000_000));
         let key = (end, NEXT.fetch_add(1, Ordering::Relaxed));
-        lock().deadlines.insert(key, handle.clone());
         start_watcher()?;
+        lock().deadlines.insert(key, handle.clone());
         CHANGED.notify_one();
         Ok(Deadline { key, handle })
     }
@@ -66,8 +68,12 @@ pub(crate) fn kick_until_served(poll: &Arc<PollState>) -> std::io::Result<()> {
     if !poll.kick() {
         return Ok(());
     }
-    lock().kicks.push(Arc::downgrade(poll));
     start_watcher()?;
+    let mut watched = lock();
+    if !watched.kicks.iter().any(|other| std::ptr::eq(other.as_ptr(), Arc::as_ptr(poll))) {
+        watched.kicks.push(Arc::downgrade(poll));
+    }
+    drop(watched);
     CHANGED.notify_one();
     Ok(())
 }
@@ -98,10 +104,19 @@ fn watch() {
         // Under the lock, so that a deadline is either in the list or has been requested: its guard
         // can tell which and withdraw the request.
         watched.kicks.extend(due.into_values().filter_map(|handle| handle.request_deadline()));
-        watched.kicks.retain(|poll| poll.upgrade().is_some_and(|poll| poll.kick()));
+        let mut interval = IDLE_INTERVAL;
+        watched.kicks.retain(|poll| {
+            let Some(poll) = poll.upgrade() else { return false };
+            let waits = poll.kick();
+            if waits && poll.is_running() {
+                interval = KICK_INTERVAL;
+            }
+            waits
+        });
         let next = watched.deadlines.first_key_value();
         let until = next.map(|(&(end, _), _)| end.saturating_duration_since(Instant::now()));
-        let wait = if watched.kicks.is_empty() { until } else { Some(KICK_INTERVAL) };
+        let kick = (!watched.kicks.is_empty()).then_some(interval);
+        let wait = until.into_iter().chain(kick).min();
         watched = match wait {
             Some(wait) => {
                 CHANGED.wait_timeout(watched, wait).unwrap_or_else(PoisonError::into_inner).0

@@ -100,11 +100,16 @@ impl PollState {
 
     /// Requests a sample if a guest runs; whether one does.
     pub(crate) fn request_sample(&self) -> bool {
-        let running = self.running.load(Ordering::Acquire) != 0;
+        let running = self.is_running();
         if running {
             self.request(REQUEST_SAMPLE);
         }
         running
+    }
+
+    /// Whether a thread is in the store's outermost entry.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire) != 0
     }
 
     /// Whether something other than a sample is asked of the guest. Async-signal-safe.
