@@ -9,7 +9,7 @@ use wasm_encoder::{
     FunctionSection, GlobalSection, ImportSection, Instruction, MemorySection, Module, Section,
     StartSection, TableSection, TypeSection, ValType,
 };
-use wasmparser::{FunctionBody, Operator, Parser, Payload};
+use wasmparser::{FunctionBody, Operator, Parser, Payload, TypeRef};
 
 /// Why a module could not be taken apart: it is malformed.
 pub type Error = ReencodeError;
@@ -28,6 +28,8 @@ pub struct Parts<'a> {
     pub memories: MemorySection,
     /// Number of imported memories.
     pub memories_imported: u32,
+    /// Number of imported functions.
+    pub functions_imported: u32,
     globals: GlobalSection,
     /// Exports.
     pub exports: ExportSection,
@@ -128,8 +130,11 @@ impl<'a> Parts<'a> {
             }
             Payload::ImportSection(section) => {
                 for import in section.clone().into_imports() {
-                    let is_memory = matches!(import?.ty, wasmparser::TypeRef::Memory(_));
-                    self.memories_imported += u32::from(is_memory);
+                    match import?.ty {
+                        TypeRef::Memory(_) => self.memories_imported += 1,
+                        TypeRef::Func(_) => self.functions_imported += 1,
+                        _ => {}
+                    }
                 }
                 same.parse_import_section(&mut self.imports, section)?;
             }
@@ -218,7 +223,7 @@ mod tests {
         )
         .unwrap();
         let parts = Parts::read(&wasm).unwrap();
-        assert_eq!(parts.memories_imported, 1);
+        assert_eq!((parts.memories_imported, parts.functions_imported), (1, 1));
         assert_eq!(parts.bodies.iter().map(|body| body.params).collect::<Vec<_>>(), [2, 0]);
         let again = parts.finish().unwrap();
         let print = |wasm: &[u8]| wasmprinter::print_bytes(wasm).unwrap();

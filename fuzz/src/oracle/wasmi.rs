@@ -55,7 +55,7 @@ impl Oracle for Wasmi {
     fn load(&mut self, wasm: &[u8]) -> Result<(), String> {
         self.instance = None;
         self.module = None;
-        let wasm = without_fused_selects(wasm).map_err(|error| error.to_string())?;
+        let wasm = without_known_errors(wasm).map_err(|error| error.to_string())?;
         self.module = Some(Module::new(&self.engine, wasm).map_err(|error| error.to_string())?);
         Ok(())
     }
@@ -115,17 +115,26 @@ impl Oracle for Wasmi {
     }
 }
 
-/// The module with each condition of a `select` or-ed with zero. wasmi 2.0.0 drops an `i32.eqz` of
-/// a local in front of a `select` but then takes the accumulator for the condition, which holds
-/// something older.
-fn without_fused_selects(wasm: &[u8]) -> Result<Vec<u8>, rewrite::Error> {
+/// The module in a form that keeps clear of errors in wasmi 2.0.0, with the same meaning.
+///
+/// * It drops an `i32.eqz` of a local in front of a `select`, but then takes the accumulator for the
+///   condition, which holds something older. Conditions are or-ed with zero first.
+/// * Its stack pointer is lost after some tail calls of host functions; the process may die. They
+///   become plain calls, and so do indirect ones that may reach host functions.
+fn without_known_errors(wasm: &[u8]) -> Result<Vec<u8>, rewrite::Error> {
+    use Instruction as I;
     let mut parts = Parts::read(wasm)?;
+    let hosts = parts.functions_imported;
     for body in &mut parts.bodies {
-        body.rewrite(|_, instruction, code| {
-            if matches!(instruction, Instruction::Select | Instruction::TypedSelect(_)) {
-                code.extend([Instruction::I32Const(0), Instruction::I32Or]);
+        body.rewrite(|_, instruction, code| match instruction {
+            I::Select | I::TypedSelect(_) => {
+                code.extend([I::I32Const(0), I::I32Or, instruction]);
             }
-            code.push(instruction);
+            I::ReturnCall(callee) if callee < hosts => code.extend([I::Call(callee), I::Return]),
+            I::ReturnCallIndirect { type_index, table_index } if hosts > 0 => {
+                code.extend([I::CallIndirect { type_index, table_index }, I::Return]);
+            }
+            _ => code.push(instruction),
         })?;
     }
     parts.finish()
