@@ -5,6 +5,7 @@
 
 mod guarded;
 mod host;
+mod mixed;
 mod planted;
 mod tiers;
 mod wasmi;

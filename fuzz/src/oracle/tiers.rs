@@ -1,6 +1,7 @@
 //! Wasmoor's configurations: everything that makes other code of the same module.
 
 use super::Wasmoor;
+use super::mixed::Mixed;
 use wasmoor::raw::codegen::FunctionCompiler;
 use wasmoor::raw::runtime::{Compilers, EngineConfig};
 use wasmoor::{Config, Engine, Error, Features, MemoryChoice, Result, Tier};
@@ -27,7 +28,9 @@ pub fn tiers() -> Result<Vec<(&'static str, Wasmoor)>> {
         tier("baseline, checked", |it| checked(it.tier(Tier::Baseline)))?,
         counting("optimizing, fuel", Tier::Optimizing)?,
         counting("baseline, fuel", Tier::Baseline)?,
-        with_compiler("not optimizing", optimizing(OptLevel::None, Target::Host)?)?,
+        with_compiler("not optimizing", optimizing(OptLevel::None, Target::Host)?, false)?,
+        with_compiler("mixed", mixed()?, false)?,
+        with_compiler("mixed, eager", mixed()?, true)?,
     ];
     if cfg!(target_arch = "x86_64") {
         all.extend(old_cpu()?);
@@ -63,8 +66,8 @@ fn old_cpu() -> Result<[Named; 2]> {
     let optimizing = optimizing(OptLevel::Speed, target)?;
     let baseline = Box::new(BaselineCompiler::for_cpu(Cpu::default()));
     Ok([
-        with_compiler("optimizing, old CPU", optimizing)?,
-        with_compiler("baseline, old CPU", baseline)?,
+        with_compiler("optimizing, old CPU", optimizing, false)?,
+        with_compiler("baseline, old CPU", baseline, false)?,
     ])
 }
 
@@ -75,12 +78,22 @@ fn optimizing(opt_level: OptLevel, target: Target) -> Result<Box<dyn FunctionCom
     Ok(Box::new(compiler))
 }
 
-fn with_compiler(name: &'static str, compiler: Box<dyn FunctionCompiler>) -> Result<Named> {
+fn mixed() -> Result<Box<dyn FunctionCompiler>> {
+    let optimizing = optimizing(OptLevel::Speed, Target::Host)?;
+    let baseline = BaselineCompiler::new().map_err(|error| Error::usage(error.to_string()))?;
+    Ok(Box::new(Mixed([Box::new(baseline), optimizing])))
+}
+
+fn with_compiler(
+    name: &'static str,
+    compiler: Box<dyn FunctionCompiler>,
+    eager: bool,
+) -> Result<Named> {
     let config = EngineConfig {
         tunables: Tunables::default(),
         features: Features::default(),
         compilers: Compilers::One(compiler),
-        eager: false,
+        eager,
         threads: 1,
         stack_bytes_max: STACK_BYTES,
     };
