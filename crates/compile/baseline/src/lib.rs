@@ -21,6 +21,7 @@
 //!
 //! What it does not do: optimize across operators, and make code for other architectures.
 
+mod bank;
 mod call;
 mod cold;
 mod control;
@@ -33,9 +34,12 @@ mod moves;
 mod ops;
 mod pins;
 mod places;
+mod prologue;
 mod shapes;
 mod state;
 mod table;
+mod transfers;
+mod value;
 mod variables;
 mod visitor;
 mod visitor_simd;
