@@ -95,7 +95,14 @@ pub(crate) unsafe extern "C" fn compile_from_stub(vmctx: Address, index: u32) ->
 /// A function that some thread compiles: identity of the module, and its index.
 type Work = (usize, DefinedFuncIndex);
 
-static IN_WORK: Mutex<Vec<Work>> = Mutex::new(Vec::new());
+/// What is being compiled.
+struct InWork {
+    functions: Vec<Work>,
+    /// Threads that wait for one of them. Waking nobody would still be a system call.
+    waiting: usize,
+}
+
+static IN_WORK: Mutex<InWork> = Mutex::new(InWork { functions: Vec::new(), waiting: 0 });
 static WORK_DONE: Condvar = Condvar::new();
 
 /// The function's code, made by this thread or another.
@@ -107,12 +114,14 @@ fn compile_once(module: &Arc<CompiledModule>, func: DefinedFuncIndex) -> Result<
         if module.code().code_range().contains(&current) {
             return Ok(current);
         }
-        if !in_work.contains(&work) {
+        if !in_work.functions.contains(&work) {
             break;
         }
+        in_work.waiting += 1;
         in_work = WORK_DONE.wait(in_work).unwrap_or_else(PoisonError::into_inner);
+        in_work.waiting -= 1;
     }
-    in_work.push(work);
+    in_work.functions.push(work);
     drop(in_work);
     let _finish = Finish(work);
     module.compile_and_publish(func)
@@ -123,8 +132,11 @@ struct Finish(Work);
 
 impl Drop for Finish {
     fn drop(&mut self) {
-        lock(&IN_WORK).retain(|work| *work != self.0);
-        WORK_DONE.notify_all();
+        let mut in_work = lock(&IN_WORK);
+        in_work.functions.retain(|work| *work != self.0);
+        if in_work.waiting > 0 {
+            WORK_DONE.notify_all();
+        }
     }
 }
 
@@ -138,7 +150,7 @@ fn register_fork_hooks() {
     ONCE.call_once(|| wasmoor_sys::fork::register(&HOOKS));
 }
 
-type Held = (MutexGuard<'static, Vec<CodeRegion>>, MutexGuard<'static, Vec<Work>>);
+type Held = (MutexGuard<'static, Vec<CodeRegion>>, MutexGuard<'static, InWork>);
 
 thread_local! {
     static HELD: Cell<Option<Held>> = const { Cell::new(None) };
@@ -154,6 +166,6 @@ fn fork_parent() {
 
 fn fork_child() {
     if let Some((_thunks, mut in_work)) = HELD.take() {
-        in_work.clear();
+        *in_work = InWork { functions: Vec::new(), waiting: 0 };
     }
 }

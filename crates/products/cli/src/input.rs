@@ -56,7 +56,7 @@ fn read(mut file: impl Read, len: u64) -> Result<Arc<[u8]>, Failure> {
         return Err(too_large(len));
     }
     let len = usize::try_from(len).unwrap_or(0).max(header.len());
-    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
+    let mut bytes = wasmoor_sys::vm::zeroed_bytes(len);
     let filled = match Arc::get_mut(&mut bytes) {
         Some(bytes) => {
             bytes[..header.len()].copy_from_slice(&header);
