@@ -6,18 +6,24 @@
 //! encodings of the tables that accompany code. There is no unsafe code and no I/O in this crate.
 
 pub mod call;
+pub mod composite;
 pub mod fuel;
 pub mod index;
 pub mod libcall;
 pub mod limits;
+pub mod reference;
 pub mod tables;
 pub mod trap;
 pub mod tunables;
 pub mod types;
 pub mod vmctx;
 
+pub use composite::{CompositeType, FieldType, StorageType, SubType};
 pub use index::*;
 pub use libcall::Libcall;
+pub use reference::{
+    CompositeKind, ConcreteType, DefinedType, HeapType, RefFamily, RefType, TypeUse,
+};
 pub use trap::TrapCode;
 pub use tunables::{MemoryMode, Tunables};
 pub use types::*;

@@ -1,6 +1,6 @@
 //! WebAssembly types as a module's sections state them.
 
-use crate::index::TypeIndex;
+use crate::reference::RefType;
 use core::fmt;
 
 /// Type of a value.
@@ -25,6 +25,10 @@ impl ValType {
     pub const FUNCREF: ValType = ValType::Ref(RefType::FUNCREF);
     /// `externref`, nullable.
     pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERNREF);
+    /// `exnref`, nullable.
+    pub const EXNREF: ValType = ValType::Ref(RefType::EXNREF);
+    /// `anyref`, nullable.
+    pub const ANYREF: ValType = ValType::Ref(RefType::ANYREF);
 
     /// Whether values travel in vector registers.
     #[must_use]
@@ -53,80 +57,6 @@ impl fmt::Display for ValType {
             ValType::V128 => f.write_str("v128"),
             ValType::Ref(r) => r.fmt(f),
         }
-    }
-}
-
-/// Type of a reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RefType {
-    /// Whether null belongs to the type.
-    pub nullable: bool,
-    /// What is referred to.
-    pub heap: HeapType,
-}
-
-impl RefType {
-    /// `(ref null func)`.
-    pub const FUNCREF: RefType = RefType { nullable: true, heap: HeapType::Func };
-    /// `(ref null extern)`.
-    pub const EXTERNREF: RefType = RefType { nullable: true, heap: HeapType::Extern };
-
-    /// Whether values are function references (rather than host or collected objects).
-    #[must_use]
-    pub const fn is_func(self) -> bool {
-        // Concrete types are function types until the collector's types arrive.
-        matches!(self.heap, HeapType::Func | HeapType::NoFunc | HeapType::Concrete(_))
-    }
-}
-
-impl fmt::Display for RefType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.nullable, self.heap) {
-            (true, HeapType::Func) => f.write_str("funcref"),
-            (true, HeapType::Extern) => f.write_str("externref"),
-            (true, heap) => write!(f, "(ref null {heap})"),
-            (false, heap) => write!(f, "(ref {heap})"),
-        }
-    }
-}
-
-/// What a reference refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names are the specification's")]
-pub enum HeapType {
-    Func,
-    NoFunc,
-    Extern,
-    NoExtern,
-    Exn,
-    NoExn,
-    Any,
-    Eq,
-    I31,
-    Struct,
-    Array,
-    None,
-    /// A type of the module's type section.
-    Concrete(TypeIndex),
-}
-
-impl fmt::Display for HeapType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            HeapType::Func => "func",
-            HeapType::NoFunc => "nofunc",
-            HeapType::Extern => "extern",
-            HeapType::NoExtern => "noextern",
-            HeapType::Exn => "exn",
-            HeapType::NoExn => "noexn",
-            HeapType::Any => "any",
-            HeapType::Eq => "eq",
-            HeapType::I31 => "i31",
-            HeapType::Struct => "struct",
-            HeapType::Array => "array",
-            HeapType::None => "none",
-            HeapType::Concrete(index) => return write!(f, "{}", index.as_u32()),
-        })
     }
 }
 

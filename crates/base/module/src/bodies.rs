@@ -6,7 +6,7 @@
 //! batch is always validated to its end, so the error returned is the first one in the module,
 //! whatever the number of threads.
 
-use crate::collect::{Collector, FactsVisitor, VectorEntities};
+use crate::collect::{Collector, FactsVisitor, Refused, VectorEntities};
 use crate::facts::FuncFacts;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,16 @@ pub(crate) struct Context {
 #[derive(Debug)]
 pub(crate) struct BodyError {
     pub(crate) func: FuncIndex,
-    pub(crate) error: wasmparser::Error,
+    pub(crate) fault: BodyFault,
+}
+
+/// What is wrong with a body.
+#[derive(Debug)]
+pub(crate) enum BodyFault {
+    /// The validator refuses it.
+    Invalid(wasmparser::Error),
+    /// It is valid, but has an operator that is not implemented.
+    Refused(Refused),
 }
 
 /// Validates the bodies; the facts are in the bodies' order.
@@ -160,9 +169,12 @@ impl Worker {
         };
         let mut validator = function.into_validator(std::mem::take(&mut self.allocations));
         self.validate_operators(context, &mut validator, &body.body)
-            .map_err(|error| BodyError { func: body.index, error })?;
+            .map_err(|error| BodyError { func: body.index, fault: BodyFault::Invalid(error) })?;
         self.allocations = validator.into_allocations();
-        Ok(self.collector.finish())
+        match self.collector.refused() {
+            None => Ok(self.collector.finish()),
+            Some(op) => Err(BodyError { func: body.index, fault: BodyFault::Refused(op) }),
+        }
     }
 
     fn validate_operators(
@@ -181,6 +193,7 @@ impl Worker {
                 validator: validator.simd_visitor(offset),
                 collector: &mut self.collector,
                 vectors: &context.vectors,
+                offset,
             })??;
             self.collector.operator_done(validator.operand_stack_height());
         }

@@ -25,6 +25,17 @@ pub(crate) struct Collector {
     /// Weight of a use here: 8 to the power of the number of open loops.
     weight: u32,
     weights: Box<[u32; FuncFacts::WEIGHED_LOCALS]>,
+    /// The first operator that is not implemented.
+    refused: Option<Refused>,
+}
+
+/// An operator that is valid but not implemented.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    /// Its name in the validator's list.
+    pub(crate) operator: &'static str,
+    /// Bytes from the start of the module.
+    pub(crate) offset: u64,
 }
 
 impl Default for Collector {
@@ -35,6 +46,7 @@ impl Default for Collector {
             open_loops: 0,
             weight: 1,
             weights: Box::new([0; FuncFacts::WEIGHED_LOCALS]),
+            refused: None,
         }
     }
 }
@@ -52,6 +64,7 @@ impl Collector {
         self.frames.push(FrameKind::Block);
         self.open_loops = 0;
         self.weight = 1;
+        self.refused = None;
         let weighed = self.weighed();
         self.weights[..weighed].fill(0);
     }
@@ -66,6 +79,11 @@ impl Collector {
     #[inline(always)]
     fn vector_seen(&mut self) {
         self.facts.uses_simd = true;
+    }
+
+    /// The first operator of the function that is not implemented.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.refused
     }
 
     /// The facts of the function that was started last.
@@ -131,6 +149,8 @@ pub(crate) struct FactsVisitor<'c, V> {
     pub(crate) validator: V,
     pub(crate) collector: &'c mut Collector,
     pub(crate) vectors: &'c VectorEntities,
+    /// Of the operator, in the module.
+    pub(crate) offset: u64,
 }
 
 impl<V> FactsVisitor<'_, V> {
@@ -158,6 +178,13 @@ impl<V> FactsVisitor<'_, V> {
         if ty == ValType::V128 {
             self.collector.vector_seen();
         }
+    }
+
+    /// Notes an operator on objects, for which there is no collector yet.
+    #[cold]
+    fn note_refused(&mut self, operator: &'static str) {
+        let refused = Refused { operator, offset: self.offset };
+        self.collector.refused.get_or_insert(refused);
     }
 
     fn note_vector_if(&mut self, vectors: &[bool], index: u32) {
@@ -256,11 +283,20 @@ macro_rules! note {
     ($v:ident $op:ident $($arg:ident)*) => {};
 }
 
+/// Notes operators of proposals whose types are known but whose operators are not implemented.
+macro_rules! note_proposal {
+    ($v:ident gc $op:ident) => {
+        $v.note_refused(stringify!($op))
+    };
+    ($v:ident $proposal:ident $op:ident) => {};
+}
+
 macro_rules! note_and_validate {
     ($( @$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })?
         => $visit:ident ($($ann:tt)*) )*) => { $(
         #[inline(always)]
         fn $visit(&mut self $($(, $arg: $argty)*)?) -> Self::Output {
+            note_proposal!(self $proposal $op);
             note!(self $op $($($arg)*)?);
             self.validator.$visit($($($arg),*)?)
         }

@@ -5,7 +5,7 @@ use crate::names;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use wasmoor_abi::entity::PrimaryMap;
 use wasmoor_abi::vmctx::ModuleCounts;
 use wasmoor_abi::*;
@@ -15,8 +15,10 @@ use wasmoor_abi::*;
 pub struct Module {
     /// Name from the name section, if there is one.
     pub name: Option<String>,
-    /// Function types.
-    pub types: PrimaryMap<TypeIndex, FuncType>,
+    /// Defined types; in what they mention, types are named by [`TypeUse::Index`].
+    pub types: PrimaryMap<TypeIndex, SubType>,
+    /// The recursion groups, in order; together they are all types.
+    pub rec_groups: Vec<Range<TypeIndex>>,
     /// Imports, in order.
     pub imports: Vec<Import>,
     /// Exports, in order.
@@ -96,7 +98,16 @@ impl Module {
     /// Type of a function.
     #[must_use]
     pub fn func_type(&self, index: FuncIndex) -> &FuncType {
-        &self.types[self.functions[index]]
+        self.signature(self.functions[index])
+    }
+
+    /// A type that validation found to be a function type.
+    #[must_use]
+    pub fn signature(&self, index: TypeIndex) -> &FuncType {
+        static EMPTY: LazyLock<FuncType> = LazyLock::new(|| FuncType::new([], []));
+        let ty = self.types[index].as_func();
+        debug_assert!(ty.is_some(), "{index} is no function type");
+        ty.unwrap_or(&EMPTY)
     }
 
     /// Bytes of a function body: from the locals' declaration to the final `end`.

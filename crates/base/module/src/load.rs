@@ -11,12 +11,12 @@
 //! A section is described only after the validator has accepted it, so indices and counts read
 //! here are in range. Lists grow as items are read, never by a count that the module states.
 
-use crate::bodies::{self, Body, BodyError, Context};
-use crate::collect::VectorEntities;
-use crate::convert::{self, ConstExprError, Unsupported};
+use crate::bodies::{self, Body, BodyError, BodyFault, Context};
+use crate::collect::{Refused, VectorEntities};
+use crate::convert::{self, ConstExprError, Types, Unsupported};
 use crate::description::*;
 use crate::error::{Fault, FaultyFunc, LoadError};
-use crate::features::Features;
+use crate::features::{Feature, Features};
 use crate::{header, malformed, names};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -59,6 +59,8 @@ enum Failure {
     Refused { error: wasmparser::Error, func: Option<FuncIndex> },
     /// Accepted by the validator but not by us.
     Unsupported { unsupported: Unsupported, offset: u64 },
+    /// Valid, but with an operator that is not implemented.
+    RefusedOperator { refused: Refused, func: FuncIndex },
 }
 
 impl Failure {
@@ -66,6 +68,7 @@ impl Failure {
         match self {
             Failure::Refused { error, .. } => error.offset(),
             Failure::Unsupported { offset, .. } => *offset,
+            Failure::RefusedOperator { refused, .. } => refused.offset,
         }
     }
 }
@@ -77,8 +80,11 @@ impl From<wasmparser::Error> for Failure {
 }
 
 impl From<BodyError> for Failure {
-    fn from(BodyError { func, error }: BodyError) -> Self {
-        Failure::Refused { error, func: Some(func) }
+    fn from(BodyError { func, fault }: BodyError) -> Self {
+        match fault {
+            BodyFault::Invalid(error) => Failure::Refused { error, func: Some(func) },
+            BodyFault::Refused(refused) => Failure::RefusedOperator { refused, func },
+        }
     }
 }
 
@@ -107,6 +113,11 @@ struct Loader<'a> {
 impl<'a> Loader<'a> {
     fn new(bytes: Arc<[u8]>) -> Self {
         Loader { module: empty(bytes), bodies: Vec::new(), resources: None }
+    }
+
+    /// Converts types with the knowledge of those of the module.
+    fn convert(&self) -> Types<'_> {
+        Types::of(&self.module.types)
     }
 
     fn load(&mut self, bytes: &'a [u8], features: Features, threads: usize) -> Result<(), Failure> {
@@ -163,7 +174,10 @@ impl<'a> Loader<'a> {
     fn types(&mut self, section: SectionLimited<'_, wasmparser::RecGroup>) -> Result<(), Failure> {
         for item in section.into_iter_with_offsets() {
             let (offset, group) = item?;
-            self.module.types.push(at(offset, convert::func_type(group))?);
+            let types = at(offset, convert::rec_group(&self.module.types, &group))?;
+            let first = self.module.types.next_key();
+            types.into_iter().for_each(|ty| _ = self.module.types.push(ty));
+            self.module.rec_groups.push(first..self.module.types.next_key());
         }
         Ok(())
     }
@@ -180,6 +194,7 @@ impl<'a> Loader<'a> {
 
     fn imported(&mut self, ty: TypeRef) -> Result<EntityIndex, Unsupported> {
         let module = &mut self.module;
+        let types = Types::of(&module.types);
         let counts = &mut module.counts;
         Ok(match ty {
             TypeRef::Func(ty) => {
@@ -188,7 +203,7 @@ impl<'a> Loader<'a> {
             }
             TypeRef::Table(ty) => {
                 counts.imported_tables += 1;
-                EntityIndex::Table(module.tables.push(convert::table_type(ty)?))
+                EntityIndex::Table(module.tables.push(types.table_type(ty)?))
             }
             TypeRef::Memory(ty) => {
                 counts.imported_memories += 1;
@@ -196,7 +211,7 @@ impl<'a> Loader<'a> {
             }
             TypeRef::Global(ty) => {
                 counts.imported_globals += 1;
-                EntityIndex::Global(module.globals.push(convert::global_type(ty)?))
+                EntityIndex::Global(module.globals.push(types.global_type(ty)?))
             }
             TypeRef::Tag(ty) => {
                 counts.imported_tags += 1;
@@ -219,10 +234,10 @@ impl<'a> Loader<'a> {
     ) -> Result<(), Failure> {
         for item in section.into_iter_with_offsets() {
             let (offset, table) = item?;
-            let ty = at(offset, convert::table_type(table.ty))?;
+            let ty = at(offset, self.convert().table_type(table.ty))?;
             let init = match table.init {
                 TableInit::RefNull => ConstExpr { ops: vec![ConstOp::RefNull(ty.element.heap)] },
-                TableInit::Expr(expr) => convert::const_expr(&expr)?,
+                TableInit::Expr(expr) => self.convert().const_expr(&expr)?,
             };
             self.module.tables.push(ty);
             self.module.table_inits.push(init);
@@ -257,8 +272,10 @@ impl<'a> Loader<'a> {
     ) -> Result<(), Failure> {
         for item in section.into_iter_with_offsets() {
             let (offset, global) = item?;
-            self.module.globals.push(at(offset, convert::global_type(global.ty))?);
-            self.module.global_inits.push(convert::const_expr(&global.init_expr)?);
+            let ty = at(offset, self.convert().global_type(global.ty))?;
+            self.module.globals.push(ty);
+            let init = self.convert().const_expr(&global.init_expr)?;
+            self.module.global_inits.push(init);
             self.module.counts.defined_globals += 1;
         }
         Ok(())
@@ -292,13 +309,37 @@ impl<'a> Loader<'a> {
                 ElementKind::Declared => ElementMode::Declared,
                 ElementKind::Active { table_index, offset_expr } => ElementMode::Active {
                     table: TableIndex::from_u32(table_index.unwrap_or(0)),
-                    offset: convert::const_expr(&offset_expr)?,
+                    offset: self.convert().const_expr(&offset_expr)?,
                 },
             };
-            let (element, items) = element_items(offset, element.items)?;
+            let (element, items) = self.element_items(offset, element.items)?;
             self.module.elements.push(ElementSegment { element, mode, items });
         }
         Ok(())
+    }
+
+    fn element_items(
+        &self,
+        offset: u64,
+        items: wasmparser::ElementItems<'_>,
+    ) -> Result<(RefType, ElementItems), Failure> {
+        match items {
+            wasmparser::ElementItems::Functions(funcs) => {
+                let funcs = funcs
+                    .into_iter()
+                    .map(|func| func.map(FuncIndex::from_u32))
+                    .collect::<wasmparser::Result<Box<[_]>>>()?;
+                Ok((RefType::FUNCREF, ElementItems::Funcs(funcs)))
+            }
+            wasmparser::ElementItems::Expressions(ty, exprs) => {
+                let ty = at(offset, self.convert().ref_type(ty))?;
+                let exprs = exprs
+                    .into_iter()
+                    .map(|expr| Ok(self.convert().const_expr(&expr?)?))
+                    .collect::<Result<Vec<_>, Failure>>()?;
+                Ok((ty, compact_items(exprs)))
+            }
+        }
     }
 
     fn data(&mut self, section: SectionLimited<'_, wasmparser::Data<'_>>) -> Result<(), Failure> {
@@ -308,7 +349,7 @@ impl<'a> Loader<'a> {
                 DataKind::Passive => DataMode::Passive,
                 DataKind::Active { memory_index, offset_expr } => DataMode::Active {
                     memory: MemoryIndex::from_u32(memory_index),
-                    offset: convert::const_expr(&offset_expr)?,
+                    offset: self.convert().const_expr(&offset_expr)?,
                 },
             };
             // The bytes are the last part of the segment.
@@ -356,29 +397,6 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn element_items(
-    offset: u64,
-    items: wasmparser::ElementItems<'_>,
-) -> Result<(RefType, ElementItems), Failure> {
-    match items {
-        wasmparser::ElementItems::Functions(funcs) => {
-            let funcs = funcs
-                .into_iter()
-                .map(|func| func.map(FuncIndex::from_u32))
-                .collect::<wasmparser::Result<Box<[_]>>>()?;
-            Ok((RefType::FUNCREF, ElementItems::Funcs(funcs)))
-        }
-        wasmparser::ElementItems::Expressions(ty, exprs) => {
-            let ty = at(offset, convert::ref_type(ty))?;
-            let exprs = exprs
-                .into_iter()
-                .map(|expr| Ok(convert::const_expr(&expr?)?))
-                .collect::<Result<Vec<_>, Failure>>()?;
-            Ok((ty, compact_items(exprs)))
-        }
-    }
-}
-
 /// Lists functions by index where every expression is a `ref.func`: a tenth of the memory.
 fn compact_items(exprs: Vec<ConstExpr>) -> ElementItems {
     let func = |expr: &ConstExpr| match expr.ops[..] {
@@ -396,6 +414,7 @@ fn empty(bytes: Arc<[u8]>) -> Module {
     Module {
         name: None,
         types: PrimaryMap::new(),
+        rec_groups: Vec::new(),
         imports: Vec::new(),
         exports: Vec::new(),
         functions: PrimaryMap::new(),
@@ -428,8 +447,9 @@ fn range(range: Range<u64>) -> Range<u32> {
 }
 
 fn vector_entities(module: &Module) -> VectorEntities {
-    let in_type =
+    let in_func =
         |ty: &FuncType| ty.params.iter().chain(&ty.results).any(|ty| *ty == ValType::V128);
+    let in_type = |ty: &SubType| ty.as_func().is_some_and(in_func);
     let types: Box<[bool]> = module.types.values().map(in_type).collect();
     let globals: Box<[bool]> =
         module.globals.values().map(|ty| ty.content == ValType::V128).collect();
@@ -472,7 +492,30 @@ fn explain(failure: Failure, bytes: &[u8], features: Features, exports: &[Export
             let fault = fault(offset, &format!("{what} are not implemented"), None);
             LoadError::Unsupported { feature, fault }
         }
+        Failure::RefusedOperator { refused, func } => {
+            let name = text_name(refused.operator);
+            let fault = fault(offset, &format!("`{name}` is not implemented"), Some(func));
+            LoadError::Unsupported { feature: Some(Feature::Gc), fault }
+        }
     }
+}
+
+/// The name of one of the collector's operators in the text format, from that in the validator's
+/// list: `StructNewDefault` is `struct.new_default`, `BrOnCast` is `br_on_cast`.
+fn text_name(operator: &str) -> String {
+    let mut words = Vec::new();
+    for c in operator.chars() {
+        if c.is_ascii_uppercase() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut() {
+            word.push(c.to_ascii_lowercase());
+        }
+    }
+    let name = words.join("_");
+    // Null or not is a part of the operand in the text format.
+    let name = name.trim_end_matches("_non_null").trim_end_matches("_nullable");
+    if name.starts_with("br_") { name.to_string() } else { name.replacen('_', ".", 1) }
 }
 
 /// Whether the validator speaks of a limit of its own rather than of a rule of WebAssembly. It has

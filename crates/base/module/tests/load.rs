@@ -1,7 +1,7 @@
 //! What is loaded, what is refused and with which words.
 
 use std::fmt::Write;
-use wasmoor_abi::{DefinedFuncIndex, FuncIndex};
+use wasmoor_abi::{DefinedFuncIndex, FuncIndex, RefFamily, ValType};
 use wasmoor_module::{Feature, Features, FuncFacts, LoadError, Module};
 
 fn wasm(text: &str) -> Vec<u8> {
@@ -190,9 +190,19 @@ fn proposals_are_switched() {
 #[test]
 fn what_the_description_cannot_hold_is_unsupported() {
     let cases = [
-        ("(module (type (struct)))", "struct and array types are not implemented"),
-        ("(module (type (sub (func))))", "subtypes are not implemented"),
-        ("(module (rec (type (func)) (type (func))))", "recursive types are not implemented"),
+        (
+            "(module (type $s (struct)) (func (drop (struct.new_default $s))))",
+            "`struct.new_default` is not implemented",
+        ),
+        (
+            "(module (func (param anyref) (drop (ref.test (ref i31) (local.get 0)))))",
+            "`ref.test` is not implemented",
+        ),
+        (
+            "(module (func (param anyref) (result anyref)
+                (br_on_cast 0 anyref eqref (local.get 0))))",
+            "`br_on_cast` is not implemented",
+        ),
         (
             "(module (global i31ref (ref.i31 (i32.const 1))))",
             "objects in constant expressions are not implemented",
@@ -603,4 +613,34 @@ fn errors_behind_the_code_come_after_errors_in_it() {
     assert!(in_body.to_string().contains("(in function 0)"), "{in_body}");
     assert!(in_data.fault().unwrap().func.is_none(), "{in_data}");
     assert!(in_body.offset() < in_data.offset());
+}
+
+/// Types of all kinds, in groups, with the places of references to them.
+#[test]
+fn defined_types_keep_their_groups_and_kinds() {
+    let text = "(module
+        (type $f (func (param (ref null $f))))
+        (rec
+            (type $s (sub (struct (field (mut i8)) (field (ref null $a)))))
+            (type $a (array (mut (ref $s)))))
+        (type $t (sub final $s (struct (field (mut i8)) (field (ref null $a)) (field i32))))
+        (global (ref null $t) (ref.null none))
+        (table 0 (ref null $f)))";
+    let m = load_with(text, Features::WASM3).unwrap();
+    let types: Vec<String> = m.types.values().map(ToString::to_string).collect();
+    assert_eq!(
+        types,
+        [
+            "((ref null 0))",
+            "sub struct {(mut i8), (ref null 2)}",
+            "array (mut (ref 1))",
+            "sub final 1 struct {(mut i8), (ref null 2), i32}",
+        ]
+    );
+    let groups: Vec<_> =
+        m.rec_groups.iter().map(|group| group.start.as_u32()..group.end.as_u32()).collect();
+    assert_eq!(groups, [0..1, 1..3, 3..4]);
+    let ValType::Ref(global) = m.globals.values().next().unwrap().content else { panic!() };
+    assert_eq!(global.family(), RefFamily::Any);
+    assert_eq!(m.tables.values().next().unwrap().element.family(), RefFamily::Func);
 }

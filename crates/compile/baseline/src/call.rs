@@ -84,7 +84,7 @@ impl<'a> Gen<'a> {
 
     fn emit_call(&mut self, callee: Callee, index: TypeIndex) {
         self.mark();
-        let ty: &'a FuncType = &self.module.types[index];
+        let ty: &'a FuncType = self.module.signature(index);
         let shape = self.shapes.get(self.module, index);
         let first = self.top(shape.params.len());
         self.spill_temps_below(first);

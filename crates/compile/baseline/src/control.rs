@@ -57,7 +57,7 @@ fn single(ty: wasmparser::ValType) -> &'static [ValType] {
 impl<'a> Gen<'a> {
     /// A type of the module.
     pub(crate) fn type_at(&self, index: u32) -> &'a FuncType {
-        &self.module.types[TypeIndex::from_u32(index)]
+        self.module.signature(TypeIndex::from_u32(index))
     }
 
     fn param_types(&self, ty: BlockType) -> &'a [ValType] {

@@ -28,7 +28,7 @@ impl Shapes {
         if at >= self.shapes.len() {
             self.shapes.resize(at + 1, None);
         }
-        let new = || Arc::new(CallShape::new(&X86_64, &module.types[index]));
+        let new = || Arc::new(CallShape::new(&X86_64, module.signature(index)));
         Arc::clone(self.shapes[at].get_or_insert_with(new))
     }
 }

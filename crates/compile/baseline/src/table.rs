@@ -117,7 +117,7 @@ impl Gen<'_> {
         let table_type = self.table_type(table);
         let null = Some(TrapCode::UninitializedElement);
         self.load_funcref(table, &table_type, TrapCode::UndefinedElement, null);
-        if table_type.element.heap != HeapType::Concrete(TypeIndex::from_u32(ty)) {
+        if table_type.element.heap != HeapType::func_type(TypeIndex::from_u32(ty)) {
             self.asm.mov(Size::S64, Gpr::R11, self.vmctx_field(VMCTX_TYPE_IDS));
             // At most a million types.
             let expected = Mem::new(Gpr::R11, (ty * TYPE_ID_BYTES).cast_signed());

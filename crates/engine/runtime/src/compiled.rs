@@ -7,7 +7,7 @@ use crate::tier::{self, Heat};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use wasmoor_abi::{CanonicalTypeId, DefinedFuncIndex, Tunables};
+use wasmoor_abi::{CanonicalTypeId, DefinedFuncIndex, SubType, Tunables};
 use wasmoor_codegen::{CallMode, CompileJob, CompiledFunction, ModuleCode, SampleHook};
 use wasmoor_module::Module;
 
@@ -50,7 +50,12 @@ impl CompiledModule {
     /// When the system refuses the address space.
     pub fn new(engine: &Engine, module: Arc<Module>) -> Result<Arc<Self>, Error> {
         let types = engine.types();
-        let type_ids = module.types.values().map(|ty| types.intern(ty)).collect();
+        // Function references without a group are all that the registry can tell apart so far.
+        let plain = |ty: &SubType| ty.is_final && ty.supertype.is_none() && ty.as_func().is_some();
+        if module.rec_groups.len() != module.types.len() || !module.types.values().all(plain) {
+            return Err(Error::usage("subtypes, structs and arrays are not implemented"));
+        }
+        let type_ids = module.types.keys().map(|ty| types.intern(module.signature(ty))).collect();
         let reserving = |error| ErrorKind::System { what: "reserve memory for code", error };
         let thunks = lazy::thunks(module.bodies.len()).map_err(reserving)?;
         let code = ModuleCode::new(module.clone(), thunks).map_err(reserving)?;

@@ -300,7 +300,6 @@ impl GlobalEntity {
 
     /// Sets the value, whose type the caller has checked.
     pub fn set(&mut self, value: Val) {
-        debug_assert!(value.is(self.ty.content));
         // SAFETY: as in `get`.
         unsafe { self.cell.write(GlobalCell(value.to_bits())) };
     }

@@ -291,7 +291,7 @@ pub fn describe_entity(module: &Module, entity: EntityIndex) -> String {
         EntityIndex::Table(index) => module.tables[index].to_string(),
         EntityIndex::Memory(index) => module.memories[index].to_string(),
         EntityIndex::Global(index) => module.globals[index].to_string(),
-        EntityIndex::Tag(index) => format!("tag {}", module.types[module.tags[index]]),
+        EntityIndex::Tag(index) => format!("tag {}", module.signature(module.tags[index])),
     }
 }
 

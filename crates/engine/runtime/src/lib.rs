@@ -45,4 +45,4 @@ pub use limits::{Meter, StoreLimits};
 pub use poll::InterruptHandle;
 pub use store::StoreInner;
 pub use types::TypeRegistry;
-pub use value::{ExternRefId, FuncPtr, Val};
+pub use value::{AnyRefId, ExnRefId, ExternRefId, FuncPtr, Val};

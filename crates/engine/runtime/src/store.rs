@@ -21,7 +21,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use wasmoor_abi::entity::PrimaryMap;
-use wasmoor_abi::{CanonicalTypeId, FuncType, GlobalType, MemoryType, TableType};
+use wasmoor_abi::{CanonicalTypeId, FuncType, GlobalType, MemoryType, TableType, ValType};
 use wasmoor_memory::MemoryPlan;
 
 /// Distinguishes stores, so that handles are never used with another one.
@@ -241,6 +241,18 @@ impl StoreInner {
     pub fn func_type_id(&self, func: FuncPtr) -> CanonicalTypeId {
         // SAFETY: as in `func_type`.
         CanonicalTypeId(unsafe { func.as_ref() }.type_id)
+    }
+
+    /// Whether a value of this store belongs to a type.
+    #[must_use]
+    pub fn value_is(&self, value: &Val, ty: ValType) -> bool {
+        let (ValType::Ref(found), ValType::Ref(wanted)) = (value.ty(), ty) else {
+            return value.ty() == ty;
+        };
+        if value.is_null() {
+            return wanted.nullable && found.family() == wanted.family();
+        }
+        found.non_null().matches(wanted, |_, _| false)
     }
 
     /// Keeps an object of the host's for guests to refer to, as long as the store lives.

@@ -2,7 +2,7 @@
 
 use crate::context::FuncRef;
 use std::ptr::NonNull;
-use wasmoor_abi::{HeapType, RefType, ValType};
+use wasmoor_abi::{RefFamily, ValType};
 
 /// A function of a store: the address of its reference structure, which lives as long as the
 /// store. Never dereferenced without knowing that it belongs to the store at hand.
@@ -10,6 +10,13 @@ pub type FuncPtr = NonNull<FuncRef>;
 
 /// An object of the host's that wasm holds by reference: position in the store's list, plus one.
 pub type ExternRefId = std::num::NonZeroU32;
+
+/// An exception that wasm holds by reference, as it lies in registers.
+pub type ExnRefId = std::num::NonZeroU64;
+
+/// An object of a guest's: there are none yet, only null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnyRefId {}
 
 /// A value as wasm sees it, belonging to one store.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +35,10 @@ pub enum Val {
     Func(Option<FuncPtr>),
     /// Host reference; `None` is null.
     Extern(Option<ExternRefId>),
+    /// Exception reference; `None` is null.
+    Exn(Option<ExnRefId>),
+    /// Reference to a guest's object; `None` is null.
+    Any(Option<AnyRefId>),
 }
 
 impl Val {
@@ -42,19 +53,15 @@ impl Val {
             Val::V128(_) => ValType::V128,
             Val::Func(_) => ValType::FUNCREF,
             Val::Extern(_) => ValType::EXTERNREF,
+            Val::Exn(_) => ValType::EXNREF,
+            Val::Any(_) => ValType::ANYREF,
         }
     }
 
-    /// Whether the value belongs to the type.
+    /// Whether the value is a null reference.
     #[must_use]
-    pub fn is(&self, ty: ValType) -> bool {
-        match (self, ty) {
-            (Val::Func(func), ValType::Ref(ty)) => ty.is_func() && (ty.nullable || func.is_some()),
-            (Val::Extern(object), ValType::Ref(RefType { nullable, heap: HeapType::Extern })) => {
-                nullable || object.is_some()
-            }
-            _ => self.ty() == ty,
-        }
+    pub const fn is_null(&self) -> bool {
+        matches!(self, Val::Func(None) | Val::Extern(None) | Val::Exn(None) | Val::Any(None))
     }
 
     /// The value as it lies in registers and cells.
@@ -68,6 +75,8 @@ impl Val {
             Val::V128(bits) => bits,
             Val::Func(func) => func.map_or(0, |func| func.as_ptr() as usize as u128),
             Val::Extern(object) => object.map_or(0, |id| u128::from(id.get())),
+            Val::Exn(exception) => exception.map_or(0, |id| u128::from(id.get())),
+            Val::Any(object) => object.map_or(0, |object| match object {}),
         }
     }
 
@@ -80,10 +89,12 @@ impl Val {
             ValType::F32 => Val::F32(bits as u32),
             ValType::F64 => Val::F64(bits as u64),
             ValType::V128 => Val::V128(bits),
-            ValType::Ref(ty) if ty.is_func() => {
-                Val::Func(NonNull::new(bits as u64 as usize as *mut FuncRef))
-            }
-            ValType::Ref(_) => Val::Extern(ExternRefId::new(bits as u32)),
+            ValType::Ref(ty) => match ty.family() {
+                RefFamily::Func => Val::Func(NonNull::new(bits as u64 as usize as *mut FuncRef)),
+                RefFamily::Extern => Val::Extern(ExternRefId::new(bits as u32)),
+                RefFamily::Exn => Val::Exn(ExnRefId::new(bits as u64)),
+                RefFamily::Any => Val::Any(None),
+            },
         }
     }
 }

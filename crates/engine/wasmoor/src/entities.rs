@@ -198,7 +198,7 @@ impl Table {
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Val) -> Result<Table> {
         let mut store = store.as_context_mut();
         let inner = store.inner();
-        let init = checked(init, ValType::Ref(ty.element), inner.id())?;
+        let init = checked(inner, init, ValType::Ref(ty.element))?;
         Ok(Table { store: inner.id(), id: inner.create_table(ty, init)? })
     }
 
@@ -230,7 +230,7 @@ impl Table {
     pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Val) -> Result<()> {
         let mut store = store.as_context_mut();
         let element = self.entity(store.inner()).ty.element;
-        let value = checked(value, ValType::Ref(element), self.store)?;
+        let value = checked(store.inner(), value, ValType::Ref(element))?;
         if store.inner().table_mut(self.id).set(index, value.to_bits() as u64) {
             Ok(())
         } else {
@@ -245,7 +245,7 @@ impl Table {
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Val) -> Result<u64> {
         let mut store = store.as_context_mut();
         let element = self.entity(store.inner()).ty.element;
-        let init = checked(init, ValType::Ref(element), self.store)?;
+        let init = checked(store.inner(), init, ValType::Ref(element))?;
         store
             .inner()
             .grow_table(self.id, delta, init)
@@ -273,7 +273,7 @@ impl Global {
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global> {
         let mut store = store.as_context_mut();
         let inner = store.inner();
-        let value = checked(value, ty.content, inner.id())?;
+        let value = checked(inner, value, ty.content)?;
         Ok(Global { store: inner.id(), id: inner.create_global(ty, value) })
     }
 
@@ -300,16 +300,21 @@ impl Global {
         if !ty.mutable {
             return Err(Error::usage("the global is immutable"));
         }
-        let value = checked(value, ty.content, self.store)?;
-        store.as_context_mut().inner().global_mut(self.id).set(value);
+        let mut store = store.as_context_mut();
+        let value = checked(store.inner(), value, ty.content)?;
+        store.inner().global_mut(self.id).set(value);
         Ok(())
     }
 }
 
 /// The runtime's form of a value that must be of this type and store.
-pub(crate) fn checked(value: Val, ty: ValType, store: StoreId) -> Result<runtime::Val> {
-    let runtime_value = value.to_runtime(store)?;
-    if runtime_value.is(ty) {
+pub(crate) fn checked(
+    store: &runtime::StoreInner,
+    value: Val,
+    ty: ValType,
+) -> Result<runtime::Val> {
+    let runtime_value = value.to_runtime(store.id())?;
+    if store.value_is(&runtime_value, ty) {
         Ok(runtime_value)
     } else {
         Err(Error::usage(format!("expected a value of type {ty}, found {}", value.ty())))

@@ -106,7 +106,8 @@ impl Func {
         let shape = CallShape::new(&CONVENTION, &ty);
         let mut call = UntypedCall::new(&shape);
         for ((param, &param_ty), place) in params.iter().zip(&ty.params).zip(&shape.params) {
-            call.put(*place, checked(*param, param_ty, self.store)?.to_bits(), param_ty);
+            let value = checked(store.inner(), *param, param_ty)?;
+            call.put(*place, value.to_bits(), param_ty);
         }
         let inner = store.inner_ptr();
         // SAFETY: the function belongs to the store, and the call has the shape of its type.
@@ -369,7 +370,7 @@ where
             let mut results: Vec<Val> =
                 data.ty.results.iter().map(|&ty| Val::default_for(ty)).collect();
             (data.func)(Caller::new(store), &params, &mut results)?;
-            write_results(&data.ty, &data.shape, registers, area, id, &results)
+            write_results(&data.ty, &data.shape, registers, area, &*store, &results)
         })
     }
 }
@@ -405,11 +406,11 @@ unsafe fn write_results(
     shape: &CallShape,
     registers: &mut Registers,
     area: *mut u128,
-    id: StoreId,
+    store: &StoreInner,
     results: &[Val],
 ) -> Result<()> {
     for ((value, &ty), place) in results.iter().zip(&ty.results).zip(&shape.results) {
-        let bits = checked(*value, ty, id)?.to_bits();
+        let bits = checked(store, *value, ty)?.to_bits();
         match *place {
             ResultPlace::Gpr(at) => registers.gpr[at as usize] = bits as u64,
             ResultPlace::Fpr(at) => registers.fpr[at as usize] = bits,

@@ -49,9 +49,10 @@ pub use module::{ExportType, ExternType, ImportType, Module};
 pub use source::{SourceLocation, locate};
 pub use store::{AsContext, AsContextMut, Caller, RawMemory, Store, StoreContext, StoreContextMut};
 pub use typed::TypedFunc;
-pub use val::{ExternRef, Val};
+pub use val::{AnyRef, ExnRef, ExternRef, Val};
 pub use wasmoor_abi::{
-    FuncType, GlobalType, HeapType, MemoryType, RefType, TableType, TrapCode, ValType,
+    CompositeKind, ConcreteType, DefinedType, FuncType, GlobalType, HeapType, MemoryType,
+    RefFamily, RefType, TableType, TrapCode, TypeUse, ValType,
 };
 pub use wasmoor_module::{Feature, Features, LoadError};
 pub use wasmoor_runtime::{

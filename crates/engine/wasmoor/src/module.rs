@@ -180,7 +180,7 @@ fn extern_type(module: &Description, entity: EntityIndex) -> ExternType {
         EntityIndex::Table(index) => ExternType::Table(module.tables[index]),
         EntityIndex::Memory(index) => ExternType::Memory(module.memories[index]),
         EntityIndex::Global(index) => ExternType::Global(module.globals[index]),
-        EntityIndex::Tag(index) => ExternType::Tag(module.types[module.tags[index]].clone()),
+        EntityIndex::Tag(index) => ExternType::Tag(module.signature(module.tags[index]).clone()),
     }
 }
 

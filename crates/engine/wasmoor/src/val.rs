@@ -4,8 +4,9 @@ use crate::Func;
 use crate::store::{AsContext, AsContextMut, check_store};
 use crate::{Result, ValType};
 use std::any::Any;
+use wasmoor_abi::RefFamily;
 use wasmoor_runtime::store::StoreId;
-use wasmoor_runtime::{self as runtime, ExternRefId};
+use wasmoor_runtime::{self as runtime, AnyRefId, ExnRefId, ExternRefId};
 
 /// A WebAssembly value.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,10 @@ pub enum Val {
     FuncRef(Option<Func>),
     /// Host reference; `None` is null.
     ExternRef(Option<ExternRef>),
+    /// Exception reference; `None` is null.
+    ExnRef(Option<ExnRef>),
+    /// Reference to an object of a guest's; `None` is null.
+    AnyRef(Option<AnyRef>),
 }
 
 impl Val {
@@ -38,10 +43,13 @@ impl Val {
             Val::V128(_) => ValType::V128,
             Val::FuncRef(_) => ValType::FUNCREF,
             Val::ExternRef(_) => ValType::EXTERNREF,
+            Val::ExnRef(_) => ValType::EXNREF,
+            Val::AnyRef(_) => ValType::ANYREF,
         }
     }
 
-    /// The default value of a type: zero or null.
+    /// The default value of a type: zero or null (also where the type excludes null, so that
+    /// there is something to put into a list of results to come).
     #[must_use]
     pub fn default_for(ty: ValType) -> Val {
         match ty {
@@ -50,8 +58,12 @@ impl Val {
             ValType::F32 => Val::F32(0),
             ValType::F64 => Val::F64(0),
             ValType::V128 => Val::V128(0),
-            ValType::Ref(ty) if ty.is_func() => Val::FuncRef(None),
-            ValType::Ref(_) => Val::ExternRef(None),
+            ValType::Ref(ty) => match ty.family() {
+                RefFamily::Func => Val::FuncRef(None),
+                RefFamily::Extern => Val::ExternRef(None),
+                RefFamily::Exn => Val::ExnRef(None),
+                RefFamily::Any => Val::AnyRef(None),
+            },
         }
     }
 
@@ -76,6 +88,10 @@ impl Val {
             Val::ExternRef(object) => {
                 runtime::Val::Extern(object.map(|o| same(o.store).map(|()| o.id)).transpose()?)
             }
+            Val::ExnRef(exn) => {
+                runtime::Val::Exn(exn.map(|e| same(e.store).map(|()| e.id)).transpose()?)
+            }
+            Val::AnyRef(object) => runtime::Val::Any(object.map(|object| object.0)),
         })
     }
 
@@ -90,6 +106,8 @@ impl Val {
             runtime::Val::Extern(object) => {
                 Val::ExternRef(object.map(|id| ExternRef { store, id }))
             }
+            runtime::Val::Exn(exn) => Val::ExnRef(exn.map(|id| ExnRef { store, id })),
+            runtime::Val::Any(object) => Val::AnyRef(object.map(AnyRef)),
         }
     }
 
@@ -141,6 +159,17 @@ impl From<f64> for Val {
         Val::F64(value.to_bits())
     }
 }
+
+/// An exception that guests hold by reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExnRef {
+    pub(crate) store: StoreId,
+    pub(crate) id: ExnRefId,
+}
+
+/// An object of a guest's. There are none yet: the type has no values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyRef(pub(crate) AnyRefId);
 
 /// An object of the host's that guests hold by reference.
 ///

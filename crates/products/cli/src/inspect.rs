@@ -121,7 +121,7 @@ fn describe(module: &Module, entity: EntityIndex) -> (&'static str, String) {
         EntityIndex::Table(index) => ("table", module.tables[index].to_string()),
         EntityIndex::Memory(index) => ("memory", module.memories[index].to_string()),
         EntityIndex::Global(index) => ("global", module.globals[index].to_string()),
-        EntityIndex::Tag(index) => ("tag", format!("tag {}", module.types[module.tags[index]])),
+        EntityIndex::Tag(index) => ("tag", format!("tag {}", module.signature(module.tags[index]))),
     }
 }
 

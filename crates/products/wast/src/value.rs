@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use wasmoor::{AsContext, AsContextMut, Error, ExternRef, Store, Val};
+use wasmoor::{AsContext, AsContextMut, Error, ExternRef, RefFamily, Store, Val};
 use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
@@ -45,9 +45,11 @@ impl HostRefs {
             WastArgCore::F32(value) => Val::F32(value.bits),
             WastArgCore::F64(value) => Val::F64(value.bits),
             WastArgCore::V128(value) => Val::V128(u128::from_le_bytes(value.to_le_bytes())),
-            WastArgCore::RefNull(heap) => match hierarchy(heap) {
-                Some(Hierarchy::Func) => Val::FuncRef(None),
-                Some(Hierarchy::Extern) => Val::ExternRef(None),
+            WastArgCore::RefNull(heap) => match family(heap) {
+                Some(RefFamily::Func) => Val::FuncRef(None),
+                Some(RefFamily::Extern) => Val::ExternRef(None),
+                Some(RefFamily::Exn) => Val::ExnRef(None),
+                Some(RefFamily::Any) => Val::AnyRef(None),
                 None => return Err(ArgError::Unsupported),
             },
             WastArgCore::RefExtern(number) => Val::ExternRef(Some(self.get(store, *number)?)),
@@ -56,25 +58,24 @@ impl HostRefs {
     }
 }
 
-/// The families of references that the API has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hierarchy {
-    Func,
-    Extern,
-}
-
-fn hierarchy(heap: &HeapType<'_>) -> Option<Hierarchy> {
-    match heap {
-        HeapType::Abstract { ty: AbstractHeapType::Func | AbstractHeapType::NoFunc, .. } => {
-            Some(Hierarchy::Func)
-        }
-        HeapType::Abstract {
-            ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern, ..
-        } => Some(Hierarchy::Extern),
+fn family(heap: &HeapType<'_>) -> Option<RefFamily> {
+    use AbstractHeapType as Abstract;
+    let HeapType::Abstract { ty, .. } = heap else {
         // A null of a defined type: functions, as long as there are no objects.
-        HeapType::Concrete(_) => Some(Hierarchy::Func),
-        _ => None,
-    }
+        return matches!(heap, HeapType::Concrete(_)).then_some(RefFamily::Func);
+    };
+    Some(match ty {
+        Abstract::Func | Abstract::NoFunc => RefFamily::Func,
+        Abstract::Extern | Abstract::NoExtern => RefFamily::Extern,
+        Abstract::Exn | Abstract::NoExn => RefFamily::Exn,
+        Abstract::Any
+        | Abstract::Eq
+        | Abstract::I31
+        | Abstract::Struct
+        | Abstract::Array
+        | Abstract::None => RefFamily::Any,
+        Abstract::Cont | Abstract::NoCont => return None,
+    })
 }
 
 /// Whether the results are what the patterns demand, in number and value.
@@ -109,11 +110,13 @@ fn matches(store: &Store<()>, result: &Val, pattern: &WastRetCore<'_>) -> bool {
 
 fn null_matches(result: &Val, heap: Option<&HeapType<'_>>) -> bool {
     let found = match result {
-        Val::FuncRef(None) => Hierarchy::Func,
-        Val::ExternRef(None) => Hierarchy::Extern,
+        Val::FuncRef(None) => RefFamily::Func,
+        Val::ExternRef(None) => RefFamily::Extern,
+        Val::ExnRef(None) => RefFamily::Exn,
+        Val::AnyRef(None) => RefFamily::Any,
         _ => return false,
     };
-    heap.is_none_or(|heap| hierarchy(heap) == Some(found))
+    heap.is_none_or(|heap| family(heap) == Some(found))
 }
 
 /// A NaN is *canonical* when only the payload's highest bit is set, *arithmetic* when at least
@@ -198,6 +201,10 @@ fn show(f: &mut fmt::Formatter<'_>, store: &Store<()>, value: &Val) -> fmt::Resu
         Val::FuncRef(None) => f.write_str("null funcref"),
         Val::FuncRef(Some(_)) => f.write_str("funcref"),
         Val::ExternRef(None) => f.write_str("null externref"),
+        Val::ExnRef(None) => f.write_str("null exnref"),
+        Val::ExnRef(Some(_)) => f.write_str("exnref"),
+        Val::AnyRef(None) => f.write_str("null anyref"),
+        Val::AnyRef(Some(_)) => f.write_str("anyref"),
         Val::ExternRef(Some(object)) => {
             let store = store.as_context();
             match object.data(&store).and_then(|data| data.downcast_ref::<u32>()) {

@@ -29,7 +29,8 @@ use wasmoor_abi::vmctx::{
     STORE_CALLER_VMCTX, VMCTX_TYPE_IDS,
 };
 use wasmoor_abi::{
-    DefinedFuncIndex, FuncIndex, FuncType, HeapType, Libcall, TableIndex, TrapCode, TypeIndex,
+    DefinedFuncIndex, FuncIndex, FuncType, HeapType, Libcall, SubType, TableIndex, TrapCode,
+    TypeIndex,
 };
 use wasmoor_codegen::CallMode;
 
@@ -102,7 +103,7 @@ impl<'a> Translator<'a> {
 
     /// A type of the module.
     pub(crate) fn type_at(&self, index: TypeIndex) -> Result<&'a FuncType> {
-        validated(self.module.types.get(index), "a type")
+        validated(self.module.types.get(index).and_then(SubType::as_func), "a function type")
     }
 
     fn function(&mut self, func: FuncIndex, ty: TypeIndex) -> Result<Callee> {
@@ -146,7 +147,7 @@ impl<'a> Translator<'a> {
         let on_null = OnNull::Trap(TrapCode::UninitializedElement);
         let funcref =
             self.funcref_at(table, &table_type, index, TrapCode::UndefinedElement, on_null);
-        if table_type.element.heap != HeapType::Concrete(ty) {
+        if table_type.element.heap != HeapType::func_type(ty) {
             self.check_type(funcref, ty);
         }
         let vmctx = self.funcref_field(funcref, FUNCREF_VMCTX, types::I64);

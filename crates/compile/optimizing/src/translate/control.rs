@@ -94,7 +94,7 @@ impl<'a> Translator<'a> {
         Ok(match ty {
             wasmparser::BlockType::Empty => BlockShape { params: &[], results: &[] },
             wasmparser::BlockType::Type(ty) => {
-                BlockShape { params: &[], results: single(super::value::val_type(ty)?) }
+                BlockShape { params: &[], results: single(super::value::plain(ty)) }
             }
             wasmparser::BlockType::FuncType(index) => {
                 let ty = self.type_at(TypeIndex::from_u32(index))?;

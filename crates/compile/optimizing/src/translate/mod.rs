@@ -177,10 +177,9 @@ impl<'a> Translator<'a> {
         let mut reader = body.get_locals_reader().map_err(malformed)?;
         for _ in 0..reader.get_count() {
             let (count, ty) = reader.read().map_err(malformed)?;
-            let ty = value::val_type(ty)?;
-            let zero = self.zero(ty);
+            let zero = self.zero(value::plain(ty));
             for _ in 0..count {
-                let variable = self.builder.declare_var(clif_type(ty));
+                let variable = self.builder.declare_var(value::clif_type_of(ty));
                 self.builder.def_var(variable, zero);
                 self.locals.push(variable);
             }

@@ -1,12 +1,13 @@
 //! The operand stack, and values of the types that operators expect.
 
 use super::Translator;
-use crate::error::{Result, unsupported, validated};
+use crate::error::{Result, validated};
+use crate::signature::clif_type;
 use cranelift_codegen::ir::{
     ConstantData, Endianness, InstBuilder as _, MemFlagsData, Type, Value, types,
 };
 use cranelift_frontend::Variable;
-use wasmoor_abi::{HeapType, RefType, TypeIndex, ValType};
+use wasmoor_abi::ValType;
 
 /// Flags of bit casts: lane order is that of memory.
 const CAST: MemFlagsData = MemFlagsData::new().with_endianness(Endianness::Little);
@@ -118,37 +119,19 @@ impl Translator<'_> {
     }
 }
 
-/// Our form of a decoded type.
-pub(crate) fn val_type(ty: wasmparser::ValType) -> Result<ValType> {
-    Ok(match ty {
+/// The CLIF type of a decoded type: all references are alike to the translator.
+pub(crate) const fn clif_type_of(ty: wasmparser::ValType) -> Type {
+    clif_type(plain(ty))
+}
+
+/// Our form of a decoded type, with one type for all references.
+pub(crate) const fn plain(ty: wasmparser::ValType) -> ValType {
+    match ty {
         wasmparser::ValType::I32 => ValType::I32,
         wasmparser::ValType::I64 => ValType::I64,
         wasmparser::ValType::F32 => ValType::F32,
         wasmparser::ValType::F64 => ValType::F64,
         wasmparser::ValType::V128 => ValType::V128,
-        wasmparser::ValType::Ref(ty) => {
-            ValType::Ref(RefType { nullable: ty.is_nullable(), heap: heap_type(ty.heap_type())? })
-        }
-    })
-}
-
-/// Our form of a decoded heap type.
-pub(crate) fn heap_type(ty: wasmparser::HeapType) -> Result<HeapType> {
-    use wasmparser::AbstractHeapType as Abstract;
-    match ty {
-        wasmparser::HeapType::Abstract { shared: false, ty: Abstract::Func } => Ok(HeapType::Func),
-        wasmparser::HeapType::Abstract { shared: false, ty: Abstract::NoFunc } => {
-            Ok(HeapType::NoFunc)
-        }
-        wasmparser::HeapType::Abstract { shared: false, ty: Abstract::Extern } => {
-            Ok(HeapType::Extern)
-        }
-        wasmparser::HeapType::Abstract { shared: false, ty: Abstract::NoExtern } => {
-            Ok(HeapType::NoExtern)
-        }
-        wasmparser::HeapType::Concrete(wasmparser::UnpackedIndex::Module(index)) => {
-            Ok(HeapType::Concrete(TypeIndex::from_u32(index)))
-        }
-        other => Err(unsupported(format!("references to {other:?}"))),
+        wasmparser::ValType::Ref(_) => ValType::FUNCREF,
     }
 }

@@ -486,8 +486,8 @@ fn arithmetic(op: ConstOp, a: u64, b: u64) -> u128 {
 
 /// Equal types have equal numbers, beginning at 1000 to tell them from type indices.
 fn canonical_ids(module: &Module) -> Vec<u32> {
-    let mut known: HashMap<&FuncType, u32> = HashMap::new();
-    let next = |known: &HashMap<&FuncType, u32>| 1000 + known.len() as u32;
+    let mut known: HashMap<&SubType, u32> = HashMap::new();
+    let next = |known: &HashMap<&SubType, u32>| 1000 + known.len() as u32;
     module
         .types
         .values()
