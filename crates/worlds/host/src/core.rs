@@ -47,7 +47,7 @@ impl Core {
             table: DescriptorTable::new(guard.meter.clone()),
             guard,
             clocks: Box::new(SystemClocks),
-            random: Box::new(SystemRandom),
+            random: Box::new(SystemRandom::default()),
             resolver: Resolver::new(),
         }
     }

@@ -1,25 +1,30 @@
 //! Directory listings that can be resumed anywhere.
 //!
 //! A cookie is the kernel's own position in the directory, so it stays valid whatever happens to
-//! other entries, and nothing need be kept for it. What a guest's buffer could not take is kept, so
-//! that reading a large directory through small buffers asks the kernel for each entry once.
+//! other entries, and nothing need be kept for it. What a guest's buffer could not take is kept as
+//! the kernel gave it, so that reading a large directory through small buffers asks the kernel for
+//! each entry once, and nothing is allocated per entry.
+//!
+//! An entry of the kernel, `struct linux_dirent64`, in the machine's byte order:
+//! ```text
+//! 0 inode: u64   8 where to resume: u64   16 length of the entry: u16   18 kind: u8   19 name, NUL
+//! ```
 
 use crate::limits::READDIR_BYTES;
 use crate::meter::{Meter, Resource};
 use crate::stat::FileKind;
+use crate::vectored;
 use rustix::fd::BorrowedFd;
-use rustix::fs::{RawDir, SeekFrom, fstat, seek};
+use rustix::fs::{SeekFrom, fstat, seek};
 use rustix::io::{Errno, Result};
-use std::collections::VecDeque;
-use std::ffi::CString;
-use std::mem::MaybeUninit;
+use std::ffi::CStr;
 use std::ops::ControlFlow;
 
 /// An entry of a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
     /// Name within the directory.
-    pub name: CString,
+    pub name: &'a CStr,
     /// Number of the file; for `..` that of the directory itself, since the parent may lie outside
     /// the mount.
     pub inode: u64,
@@ -29,18 +34,41 @@ pub struct Entry {
     pub next_cookie: u64,
 }
 
+impl<'a> Entry<'a> {
+    /// The first of the kernel's entries in `bytes`, and its length.
+    fn parse(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let (inode, rest) = bytes.split_first_chunk::<8>()?;
+        let (next_cookie, rest) = rest.split_first_chunk::<8>()?;
+        let (len, rest) = rest.split_first_chunk::<2>()?;
+        let (kind, _) = rest.split_first()?;
+        let len = usize::from(u16::from_ne_bytes(*len));
+        let name = CStr::from_bytes_until_nul(bytes.get(NAME_AT..len)?).ok()?;
+        let entry = Entry {
+            name,
+            inode: u64::from_ne_bytes(*inode),
+            kind: FileKind::of_entry(*kind),
+            next_cookie: u64::from_ne_bytes(*next_cookie),
+        };
+        Some((entry, len))
+    }
+}
+
+/// Where the name of a kernel's entry starts.
+const NAME_AT: usize = 19;
+
 /// The listing of one open directory.
 #[derive(Debug, Default)]
 pub struct DirectoryStream {
-    /// Fetched but not yet taken, in order.
-    fetched: VecDeque<Entry>,
-    /// The cookie of the first fetched entry, or of the next one that the kernel would give.
+    /// What the kernel gave last; allocated, and charged, only while something of it is kept.
+    buffer: Option<Box<[u8]>>,
+    /// The part of the buffer that was not taken yet.
+    left: std::ops::Range<usize>,
+    /// The cookie of the first entry that is left, or of the next one that the kernel would give.
     position: u64,
 }
 
-/// Host bytes charged while entries are kept: the names and what surrounds each (the shortest
-/// kernel entry is 24 bytes, ours with its allocation at most 88).
-const CHARGE: u64 = READDIR_BYTES as u64 * 4;
+/// Host bytes charged while entries are kept.
+const CHARGE: u64 = READDIR_BYTES as u64;
 
 impl DirectoryStream {
     /// Visits the entries from `cookie` on (0: from the start) until `visit` breaks. The entry at
@@ -54,67 +82,67 @@ impl DirectoryStream {
         fd: BorrowedFd<'_>,
         meter: &dyn Meter,
         cookie: u64,
-        mut visit: impl FnMut(&Entry) -> ControlFlow<()>,
+        mut visit: impl FnMut(&Entry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        if cookie == 0 || cookie != self.position || self.fetched.is_empty() {
+        if cookie == 0 || cookie != self.position || self.left.is_empty() {
             self.forget(meter);
             seek(fd, SeekFrom::Start(cookie))?;
             self.position = cookie;
         }
         loop {
-            while let Some(entry) = self.fetched.front() {
-                if visit(entry).is_break() {
-                    return Ok(());
-                }
-                self.position = entry.next_cookie;
-                self.fetched.pop_front();
+            if self.visit_left(fd, &mut visit)?.is_break() {
+                return Ok(());
             }
-            self.forget(meter);
-            match self.fetch(fd, meter) {
-                Ok(()) if self.fetched.is_empty() => {
-                    self.forget(meter);
-                    return Ok(());
-                }
-                Ok(()) => {}
-                Err(error) => {
-                    self.forget(meter);
-                    return Err(error);
-                }
+            let fetched = self.fetch(fd, meter);
+            if self.left.is_empty() {
+                self.forget(meter);
+                return fetched;
             }
         }
+    }
+
+    /// Visits what is left of the buffer.
+    fn visit_left(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        visit: &mut impl FnMut(&Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let Some(buffer) = &self.buffer else { return Ok(ControlFlow::Continue(())) };
+        while !self.left.is_empty() {
+            // A kernel that gives something else has no entries for us.
+            let bytes = &buffer[self.left.clone()];
+            let (mut entry, len) = Entry::parse(bytes).ok_or(Errno::IO)?;
+            if entry.name == c".." {
+                entry.inode = fstat(fd)?.st_ino;
+            }
+            if visit(&entry).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.position = entry.next_cookie;
+            self.left.start += len;
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Drops what is kept and gives its charge back.
     pub fn forget(&mut self, meter: &dyn Meter) {
-        if self.fetched.capacity() > 0 {
-            self.fetched = VecDeque::new();
+        self.left = 0..0;
+        if self.buffer.take().is_some() {
             meter.release(Resource::HostBytes, CHARGE);
         }
     }
 
-    /// Asks the kernel once; nothing is fetched at the end. On failure the caller forgets.
+    /// Asks the kernel once; nothing is left at the end and on failure.
     fn fetch(&mut self, fd: BorrowedFd<'_>, meter: &dyn Meter) -> Result<()> {
-        if !meter.grant_all(Resource::HostBytes, CHARGE) {
-            return Err(Errno::NOMEM);
-        }
-        // Some room from the first moment, so that `forget` knows of the charge.
-        self.fetched.reserve(8);
-        let mut buffer = [MaybeUninit::uninit(); READDIR_BYTES];
-        let mut listing = RawDir::new(fd, &mut buffer);
-        while let Some(entry) = listing.next() {
-            let entry = entry?;
-            let is_parent = entry.file_name() == c"..";
-            let inode = if is_parent { fstat(fd)?.st_ino } else { entry.ino() };
-            self.fetched.push_back(Entry {
-                name: entry.file_name().to_owned(),
-                inode,
-                kind: entry.file_type().into(),
-                next_cookie: entry.next_entry_cookie(),
-            });
-            if listing.is_buffer_empty() {
-                break;
+        self.left = 0..0;
+        let buffer = match &mut self.buffer {
+            Some(buffer) => buffer,
+            None if meter.grant_all(Resource::HostBytes, CHARGE) => {
+                self.buffer.insert(vec![0; READDIR_BYTES].into_boxed_slice())
             }
-        }
+            None => return Err(Errno::NOMEM),
+        };
+        self.left = 0..vectored::entries(fd, buffer)?;
         Ok(())
     }
 }
@@ -125,6 +153,22 @@ mod tests {
     use crate::meter::Limits;
     use rustix::fd::AsFd;
     use std::collections::BTreeSet;
+    use std::ffi::CString;
+
+    /// An entry that outlives its visit.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Kept {
+        name: CString,
+        inode: u64,
+        next_cookie: u64,
+    }
+
+    impl From<&Entry<'_>> for Kept {
+        fn from(entry: &Entry<'_>) -> Self {
+            let Entry { name, inode, next_cookie, .. } = *entry;
+            Kept { name: name.to_owned(), inode, next_cookie }
+        }
+    }
 
     fn names(
         stream: &mut DirectoryStream,
@@ -135,11 +179,11 @@ mod tests {
         let (mut names, mut cookie) = (Vec::new(), 0);
         loop {
             let mut taken = Vec::new();
-            let visit = |entry: &Entry| {
+            let visit = |entry: &Entry<'_>| {
                 if taken.len() == chunk {
                     return ControlFlow::Break(());
                 }
-                taken.push(entry.clone());
+                taken.push(Kept::from(entry));
                 ControlFlow::Continue(())
             };
             stream.visit(fd, limits, cookie, visit).unwrap();
@@ -179,15 +223,15 @@ mod tests {
         let directory = std::fs::File::open(root.path()).unwrap();
         let (limits, mut stream) = (Limits::new(), DirectoryStream::default());
         let mut all = Vec::new();
-        let mut keep = |entry: &Entry| {
-            all.push(entry.clone());
+        let mut keep = |entry: &Entry<'_>| {
+            all.push(Kept::from(entry));
             ControlFlow::Continue(())
         };
         stream.visit(directory.as_fd(), &limits, 0, &mut keep).unwrap();
         for (index, entry) in all.iter().enumerate() {
             let mut next = None;
-            let first = |entry: &Entry| {
-                next = Some(entry.clone());
+            let first = |entry: &Entry<'_>| {
+                next = Some(Kept::from(entry));
                 ControlFlow::Break(())
             };
             stream.visit(directory.as_fd(), &limits, entry.next_cookie, first).unwrap();
@@ -200,7 +244,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let directory = std::fs::File::open(root.path()).unwrap();
         let mut inodes = Vec::new();
-        let visit = |entry: &Entry| {
+        let visit = |entry: &Entry<'_>| {
             inodes.push(entry.inode);
             ControlFlow::Continue(())
         };
@@ -218,7 +262,7 @@ mod tests {
         std::fs::remove_dir(&gone).unwrap();
         let file = tempfile::tempfile().unwrap();
         let none = Limits::new().with(Resource::HostBytes, 0);
-        let visit = |_: &Entry| ControlFlow::Continue(());
+        let visit = |_: &Entry<'_>| ControlFlow::Continue(());
         let mut stream = DirectoryStream::default();
         let limits = Limits::new();
         let ended = stream.visit(directory.as_fd(), &limits, 0, visit);
@@ -227,5 +271,25 @@ mod tests {
         assert_eq!(limits.left(Resource::HostBytes), Limits::new().left(Resource::HostBytes));
         let here = std::fs::File::open(root.path()).unwrap();
         assert_eq!(stream.visit(here.as_fd(), &none, 0, visit), Err(Errno::NOMEM));
+    }
+
+    #[test]
+    fn what_is_no_entry_is_not_parsed() {
+        let mut bytes = [0u8; 24];
+        bytes[8] = 7;
+        bytes[16] = 24;
+        bytes[19..22].copy_from_slice(b"abc");
+        let (entry, len) = Entry::parse(&bytes).unwrap();
+        assert_eq!((entry.name, entry.next_cookie, len), (c"abc", 7, 24));
+        // Cut short; longer than what is there; without an end of the name; shorter than a name.
+        for (cut, len, last) in [(18, 24, 0), (23, 24, 0), (24, 25, 0), (24, 24, b'x'), (24, 18, 0)]
+        {
+            let mut bytes = bytes;
+            bytes[16] = len;
+            if last != 0 {
+                bytes[19..].fill(last);
+            }
+            assert_eq!(Entry::parse(&bytes[..cut]), None, "{cut} {len} {last}");
+        }
     }
 }

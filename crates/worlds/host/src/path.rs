@@ -26,13 +26,19 @@ impl GuestPath {
         if bytes.len() >= PATH_BYTES_MAX {
             return Err(Errno::NAMETOOLONG);
         }
+        Self::from_short(bytes.to_vec())
+    }
+
+    /// The same of bytes that are few enough.
+    fn from_short(mut bytes: Vec<u8>) -> Result<Self> {
         let first = *bytes.first().ok_or(Errno::NOENT)?;
         if first == b'/' {
             return Err(Errno::PERM);
         }
-        let stripped = without_trailing_slashes(bytes);
-        let text = CString::new(stripped).map_err(|_| Errno::ILSEQ)?;
-        Ok(GuestPath { text, must_be_directory: stripped.len() < bytes.len() })
+        let (len, stripped) = (bytes.len(), without_trailing_slashes(&bytes).len());
+        bytes.truncate(stripped);
+        let text = CString::new(bytes).map_err(|_| Errno::ILSEQ)?;
+        Ok(GuestPath { text, must_be_directory: stripped < len })
     }
 
     /// Copies a path out of guest memory; its length is checked before anything is allocated.
@@ -40,7 +46,7 @@ impl GuestPath {
     /// # Errors
     /// As [`GuestPath::new`].
     pub fn from_guest(slice: GuestSlice<'_>) -> Result<Self> {
-        Self::new(&text_from_guest(slice)?)
+        Self::from_short(text_from_guest(slice)?)
     }
 
     /// The whole path without trailing slashes.
@@ -103,7 +109,9 @@ pub fn text_from_guest(slice: GuestSlice<'_>) -> Result<Vec<u8>> {
     if slice.len() >= PATH_BYTES_MAX {
         return Err(Errno::NAMETOOLONG);
     }
-    let mut bytes = vec![0; slice.len()];
+    // With room for the NUL that makes a path of it.
+    let mut bytes = Vec::with_capacity(slice.len() + 1);
+    bytes.resize(slice.len(), 0);
     slice.copy_to(&mut bytes);
     Ok(bytes)
 }

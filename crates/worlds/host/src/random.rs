@@ -1,5 +1,8 @@
 //! Random bytes for guests.
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod vdso;
+
 use crate::interrupt::Interrupt;
 use crate::limits::{COPY_BYTES_MAX, RANDOM_CHUNK_BYTES};
 use crate::memory::GuestSlice;
@@ -36,12 +39,54 @@ pub fn fill(
     Ok(())
 }
 
-/// The kernel's generator, writing straight into guest memory.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemRandom;
+/// The kernel's generator, writing straight into guest memory. Whoever asks often is served without
+/// system calls where the kernel offers that.
+#[derive(Debug, Default)]
+pub struct SystemRandom {
+    way: Way,
+}
+
+/// How the kernel is asked.
+#[derive(Debug)]
+enum Way {
+    /// By a system call, so many times: the state of the other way costs as much as a few of these,
+    /// and most programs ask once or twice.
+    Calls(u32),
+    /// By a system call for ever: there is no other way.
+    OnlyCalls,
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    State(vdso::State),
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Way::Calls(CALLS_BEFORE_STATE)
+    }
+}
+
+/// Calls after which a guest is held to ask often.
+const CALLS_BEFORE_STATE: u32 = 8;
+
+impl Way {
+    /// What follows when the first calls are used up.
+    fn after_calls() -> Self {
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        if let Some(state) = vdso::State::new() {
+            return Way::State(state);
+        }
+        Way::OnlyCalls
+    }
+}
 
 impl Random for SystemRandom {
     fn fill(&mut self, target: GuestSlice<'_>) -> Result<usize> {
+        match &mut self.way {
+            Way::Calls(0) => self.way = Way::after_calls(),
+            Way::Calls(left) => *left -= 1,
+            Way::OnlyCalls => {}
+            #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+            Way::State(state) => return state.fill(target),
+        }
         vectored::random(target)
     }
 }
@@ -102,10 +147,46 @@ mod tests {
 
     #[test]
     fn system_bytes_reach_the_last_chunk() {
-        let bytes = filled(&mut SystemRandom, 3 * RANDOM_CHUNK_BYTES + 5);
-        for chunk in bytes.chunks(RANDOM_CHUNK_BYTES / 2).filter(|chunk| chunk.len() > 64) {
-            assert!(chunk.iter().any(|byte| *byte != 0));
+        let mut random = SystemRandom::default();
+        // By both ways: the first rounds are system calls.
+        for _ in 0..2 * CALLS_BEFORE_STATE {
+            let bytes = filled(&mut random, 3 * RANDOM_CHUNK_BYTES + 5);
+            for chunk in bytes.chunks(RANDOM_CHUNK_BYTES / 2).filter(|chunk| chunk.len() > 64) {
+                assert!(chunk.iter().any(|byte| *byte != 0));
+            }
+            assert!(filled(&mut random, 0).is_empty());
         }
-        assert!(filled(&mut SystemRandom, 0).is_empty());
+    }
+
+    #[test]
+    fn system_bytes_never_repeat() {
+        let mut seen = std::collections::HashSet::new();
+        let mut two = [SystemRandom::default(), SystemRandom::default()];
+        for _ in 0..1000 {
+            for random in &mut two {
+                assert!(seen.insert(filled(random, 16)), "two of 2000 are the same");
+            }
+        }
+        let bytes: Vec<u8> = seen.into_iter().flatten().collect();
+        // Each value is expected 125 times of 32000, with a deviation of 11.
+        for value in 0..=u8::MAX {
+            let count = bytes.iter().filter(|byte| **byte == value).count();
+            assert!((50..220).contains(&count), "{value} {count} times");
+        }
+    }
+
+    /// A kernel that has the function must be found to have it, or the fast way is lost unseen.
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+    fn often_means_without_system_calls_on_new_kernels() {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        let version = (numbers.next().unwrap().unwrap(), numbers.next().unwrap().unwrap());
+        let mut random = SystemRandom::default();
+        for _ in 0..=CALLS_BEFORE_STATE {
+            filled(&mut random, 16);
+        }
+        let fast = matches!(random.way, Way::State(_));
+        assert_eq!(fast, version >= (6, 11), "{release}: {random:?}");
     }
 }

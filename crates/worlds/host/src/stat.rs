@@ -40,6 +40,13 @@ impl From<FileType> for FileKind {
     }
 }
 
+impl FileKind {
+    /// The kind that a directory entry tells (`DT_...`, which are the types of file modes).
+    pub(crate) fn of_entry(raw: u8) -> Self {
+        FileType::from_raw_mode(u32::from(raw) << 12).into()
+    }
+}
+
 /// The attributes of a file; times are nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStat {

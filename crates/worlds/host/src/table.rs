@@ -8,14 +8,16 @@
 use crate::descriptor::Descriptor;
 use crate::meter::{Meter, Resource};
 use rustix::io::{Errno, Result};
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 /// The descriptors of one guest.
 #[derive(Debug)]
 pub struct DescriptorTable {
     entries: Vec<Option<Descriptor>>,
-    free: BTreeSet<u32>,
+    /// The lowest comes out first.
+    free: BinaryHeap<Reverse<u32>>,
     meter: Arc<dyn Meter>,
 }
 
@@ -23,7 +25,7 @@ impl DescriptorTable {
     /// An empty table whose entries are charged to `meter`.
     #[must_use]
     pub fn new(meter: Arc<dyn Meter>) -> Self {
-        DescriptorTable { entries: Vec::new(), free: BTreeSet::new(), meter }
+        DescriptorTable { entries: Vec::new(), free: BinaryHeap::new(), meter }
     }
 
     /// Descriptors in the table.
@@ -71,15 +73,17 @@ impl DescriptorTable {
     /// # Errors
     /// `EMFILE` when the numbers are used up.
     pub fn insert(&mut self, reservation: Reservation, descriptor: Descriptor) -> Result<u32> {
-        let fd = match self.free.first() {
-            Some(fd) => *fd,
-            None => u32::try_from(self.entries.len()).map_err(|_| Errno::MFILE)?,
+        let fd = match self.free.pop() {
+            Some(Reverse(fd)) => {
+                self.entries[fd as usize] = Some(descriptor);
+                fd
+            }
+            None => {
+                let fd = u32::try_from(self.entries.len()).map_err(|_| Errno::MFILE)?;
+                self.entries.push(Some(descriptor));
+                fd
+            }
         };
-        if self.free.remove(&fd) {
-            self.entries[fd as usize] = Some(descriptor);
-        } else {
-            self.entries.push(Some(descriptor));
-        }
         reservation.keep();
         Ok(fd)
     }
@@ -110,7 +114,7 @@ impl DescriptorTable {
     pub fn skip(&mut self) {
         if let Ok(fd) = u32::try_from(self.entries.len()) {
             self.entries.push(None);
-            self.free.insert(fd);
+            self.free.push(Reverse(fd));
         }
     }
 
@@ -119,9 +123,16 @@ impl DescriptorTable {
     /// # Errors
     /// `EBADF` when there is none.
     pub fn remove(&mut self, fd: u32) -> Result<Descriptor> {
+        let descriptor = self.take(fd)?;
+        self.free.push(Reverse(fd));
+        Ok(descriptor)
+    }
+
+    /// Empties an entry and gives back what it was charged; the caller makes its number free or
+    /// fills it again.
+    fn take(&mut self, fd: u32) -> Result<Descriptor> {
         let entry = self.entries.get_mut(fd as usize).ok_or(Errno::BADF)?;
         let mut descriptor = entry.take().ok_or(Errno::BADF)?;
-        self.free.insert(fd);
         descriptor.release(&*self.meter);
         self.meter.release(Resource::OpenFiles, 1);
         Ok(descriptor)
@@ -138,10 +149,9 @@ impl DescriptorTable {
         if from == to {
             return Ok(());
         }
-        drop(self.remove(to)?);
+        drop(self.take(to)?);
         self.entries.swap(from as usize, to as usize);
-        self.free.remove(&to);
-        self.free.insert(from);
+        self.free.push(Reverse(from));
         Ok(())
     }
 }

@@ -16,8 +16,9 @@ use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{Errno, Result};
 use std::marker::PhantomData;
 
-/// Vectors kept without an allocation; most calls of real programs have one or two.
-const FEW: usize = 8;
+/// Vectors kept without an allocation; most calls of real programs have one or two, and a longer list
+/// would be moved by a call of the C library.
+const FEW: usize = 4;
 
 const EMPTY: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
@@ -274,6 +275,19 @@ pub fn send(fd: BorrowedFd<'_>, vecs: &IoVecs<'_>) -> Result<usize> {
 pub fn random(slice: GuestSlice<'_>) -> Result<usize> {
     // SAFETY: the range is live and writable (type invariant of `GuestSlice`).
     counted(unsafe { libc::getrandom(slice.as_mut_ptr().cast(), slice.len(), 0) })
+}
+
+/// Fills the start of `buffer` with the next entries of a directory, in the kernel's form; returns
+/// how many bytes, none at the end.
+///
+/// # Errors
+/// Those of `getdents64`.
+pub(crate) fn entries(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    let (start, len) = (buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: the kernel writes at most `len` bytes to a slice that is borrowed for the call.
+    let got = unsafe { libc::syscall(libc::SYS_getdents64, fd.as_raw_fd(), start, len) };
+    // No truncation: `ssize_t` and `long` are one.
+    counted(got as libc::ssize_t)
 }
 
 #[cfg(test)]

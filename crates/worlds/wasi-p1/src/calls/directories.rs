@@ -59,13 +59,13 @@ pub fn fd_readdir(
     let out = Out::for_u32(memory, used)?;
     let mut room = memory.slice(buf, buf_len)?;
     let core = &mut ctx.core;
-    let visit = |entry: &Entry| put_entry(&mut room, entry);
+    let visit = |entry: &Entry<'_>| put_entry(&mut room, entry);
     core.table.get_mut(fd)?.visit_entries(&core.guard, cookie, visit)?;
     out.put_count(buf_len as usize - room.len())
 }
 
 /// Puts an entry at the start of `room` and takes its place off; breaks when it was cut short.
-fn put_entry(room: &mut GuestSlice<'_>, entry: &Entry) -> ControlFlow<()> {
+fn put_entry(room: &mut GuestSlice<'_>, entry: &Entry<'_>) -> ControlFlow<()> {
     let name = entry.name.to_bytes();
     let head = Bytes::<DIRENT_BYTES>::new()
         .u64(0, entry.next_cookie)

@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use rustix::fs::OFlags;
 use wasmoor_host::files::{self, At};
 use wasmoor_host::path::text_from_guest;
-use wasmoor_host::{Descriptor, GuestMemory, GuestPath, Node, Rights};
+use wasmoor_host::{Descriptor, GuestMemory, GuestPath, Node, Resolver, Rights};
 
 /// `lookupflags`: whether a link in the last place is followed.
 fn follows(lookup_flags: u32) -> Result<bool> {
@@ -28,6 +28,36 @@ fn node(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<&Node> {
     Ok(descriptor(ctx, fd, rights)?.node()?)
 }
 
+/// A call's descriptor, path and length of the path, with the right that the descriptor needs.
+type Named = ([u32; 3], Rights);
+
+/// Does `work` on a path.
+fn on_path(
+    ctx: &WasiCtx,
+    memory: &GuestMemory<'_>,
+    ([fd, path, path_len], rights): Named,
+    work: impl FnOnce(&Resolver, At<'_>) -> wasmoor_host::Result<()>,
+) -> Result {
+    let node = node(ctx, fd, rights)?;
+    let path = &guest_path(memory, path, path_len)?;
+    Ok(work(&ctx.core.resolver, At { node, path })?)
+}
+
+/// Does `work` on two paths.
+fn on_paths(
+    ctx: &WasiCtx,
+    memory: &GuestMemory<'_>,
+    ([old_fd, old_path, old_path_len], old_rights): Named,
+    ([new_fd, new_path, new_path_len], new_rights): Named,
+    work: impl FnOnce(&Resolver, At<'_>, At<'_>) -> wasmoor_host::Result<()>,
+) -> Result {
+    let (old, new) = (node(ctx, old_fd, old_rights)?, node(ctx, new_fd, new_rights)?);
+    let old_path = &guest_path(memory, old_path, old_path_len)?;
+    let new_path = &guest_path(memory, new_path, new_path_len)?;
+    let (from, to) = (At { node: old, path: old_path }, At { node: new, path: new_path });
+    Ok(work(&ctx.core.resolver, from, to)?)
+}
+
 /// Creates a directory.
 ///
 /// # Errors
@@ -39,9 +69,12 @@ pub fn path_create_directory(
     path: u32,
     path_len: u32,
 ) -> Result {
-    let node = node(ctx, fd, Rights::PATH_CREATE_DIRECTORY)?;
-    let path = &guest_path(memory, path, path_len)?;
-    Ok(files::create_directory(&ctx.core.resolver, At { node, path })?)
+    on_path(
+        ctx,
+        memory,
+        ([fd, path, path_len], Rights::PATH_CREATE_DIRECTORY),
+        files::create_directory,
+    )
 }
 
 /// The attributes of a file.
@@ -113,15 +146,12 @@ pub fn path_link(
     new_path: u32,
     new_path_len: u32,
 ) -> Result {
-    let old = node(ctx, old_fd, Rights::PATH_LINK_SOURCE)?;
-    let new = node(ctx, new_fd, Rights::PATH_LINK_TARGET)?;
     if follows(old_flags)? {
         return Err(Errno::Inval);
     }
-    let old_path = &guest_path(memory, old_path, old_path_len)?;
-    let new_path = &guest_path(memory, new_path, new_path_len)?;
-    let (from, to) = (At { node: old, path: old_path }, At { node: new, path: new_path });
-    Ok(files::link(&ctx.core.resolver, from, to)?)
+    let old = ([old_fd, old_path, old_path_len], Rights::PATH_LINK_SOURCE);
+    let new = ([new_fd, new_path, new_path_len], Rights::PATH_LINK_TARGET);
+    on_paths(ctx, memory, old, new, files::link)
 }
 
 /// Bits of `oflags` with the flag of `open` and the right that a directory may have given up.
@@ -225,9 +255,12 @@ pub fn path_remove_directory(
     path: u32,
     path_len: u32,
 ) -> Result {
-    let node = node(ctx, fd, Rights::PATH_REMOVE_DIRECTORY)?;
-    let path = &guest_path(memory, path, path_len)?;
-    Ok(files::remove_directory(&ctx.core.resolver, At { node, path })?)
+    on_path(
+        ctx,
+        memory,
+        ([fd, path, path_len], Rights::PATH_REMOVE_DIRECTORY),
+        files::remove_directory,
+    )
 }
 
 /// Renames a file or directory.
@@ -244,12 +277,9 @@ pub fn path_rename(
     new_path: u32,
     new_path_len: u32,
 ) -> Result {
-    let old = node(ctx, fd, Rights::PATH_RENAME_SOURCE)?;
-    let new = node(ctx, new_fd, Rights::PATH_RENAME_TARGET)?;
-    let old_path = &guest_path(memory, old_path, old_path_len)?;
-    let new_path = &guest_path(memory, new_path, new_path_len)?;
-    let (from, to) = (At { node: old, path: old_path }, At { node: new, path: new_path });
-    Ok(files::rename(&ctx.core.resolver, from, to)?)
+    let old = ([fd, old_path, old_path_len], Rights::PATH_RENAME_SOURCE);
+    let new = ([new_fd, new_path, new_path_len], Rights::PATH_RENAME_TARGET);
+    on_paths(ctx, memory, old, new, files::rename)
 }
 
 /// Creates a symbolic link with the text `old_path`.
@@ -284,7 +314,5 @@ pub fn path_unlink_file(
     path: u32,
     path_len: u32,
 ) -> Result {
-    let node = node(ctx, fd, Rights::PATH_UNLINK_FILE)?;
-    let path = &guest_path(memory, path, path_len)?;
-    Ok(files::unlink(&ctx.core.resolver, At { node, path })?)
+    on_path(ctx, memory, ([fd, path, path_len], Rights::PATH_UNLINK_FILE), files::unlink)
 }

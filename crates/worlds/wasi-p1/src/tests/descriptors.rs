@@ -261,7 +261,7 @@ fn resident_bytes() -> u64 {
 }
 
 #[test]
-fn a_hundred_thousand_opens_leave_nothing() {
+fn many_opens_leave_nothing() {
     let mut guest = Guest::new();
     fs::write(guest.host_path("file"), "x").unwrap();
     let keep = guest.open("file", 0).unwrap();

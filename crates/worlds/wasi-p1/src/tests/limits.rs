@@ -1,8 +1,8 @@
 //! The meter: what a guest may not have, it does not get, and what it gives back it may have again.
 
 use super::guest::{CREATE, DIRECTORY, Guest, OUT, ROOT};
-use crate::calls;
-use crate::{Errno, Output};
+use crate::{Errno, Input, Output};
+use crate::{calls, unstable};
 use std::fs;
 use std::sync::Arc;
 use wasmoor_host::{Limits, MemoryOutput, Meter, Resource, Rights};
@@ -71,6 +71,11 @@ fn host_memory() {
         guest.call(|c, m| calls::poll_oneoff(c, m, 0, 0x8000, 1000, OUT)),
         Err(Errno::NoMem)
     );
+    // The older interface has no way around.
+    assert_eq!(
+        guest.call(|c, m| unstable::poll_oneoff(c, m, 0, 0x8000, 1000, OUT)),
+        Err(Errno::NoMem)
+    );
     let dir = guest.open_with(ROOT, ".", [0, DIRECTORY, 0], Rights::DIRECTORY).unwrap();
     let listed = guest.call(|c, m| calls::fd_readdir(c, m, dir, 0x4000, 1000, 0, OUT));
     assert_eq!(listed, Err(Errno::NoMem));
@@ -90,4 +95,44 @@ fn listings_that_are_dropped_cost_nothing() {
         guest.close(dir).unwrap();
         assert_eq!(limits.left(Resource::HostBytes), 200_000);
     }
+}
+
+/// The largest write of a guest: its list is as long as the kernel takes, each vector nearly all of
+/// its memory. No stream allocates for it.
+#[test]
+fn huge_writes_allocate_nothing() {
+    const VECTORS: u32 = 1024;
+    const EACH: u32 = 0xc000;
+    let peak = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    };
+    let printed = MemoryOutput::new(1000);
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut guest = Guest::with(|builder| {
+        builder.stdin(Input::Closed).stdout(Output::memory(&printed));
+        builder.stderr(Output::File(writer.into()));
+    });
+    const NONBLOCK: u32 = 4;
+    guest.call(|c, m| calls::fd_fdstat_set_flags(c, m, 2, NONBLOCK)).unwrap();
+    let list = 0xd000u32;
+    let before = peak();
+    let write = |guest: &mut Guest, fd| {
+        for vector in 0..VECTORS {
+            guest.put(list + vector * 8, &0u32.to_le_bytes());
+            guest.put(list + vector * 8 + 4, &EACH.to_le_bytes());
+        }
+        let done = guest.call(|c, m| calls::fd_write(c, m, fd, list, VECTORS, 0xfff0));
+        done.map(|()| guest.u32_at(0xfff0))
+    };
+    assert_eq!(write(&mut guest, 0), Err(Errno::Badf), "closed");
+    assert_eq!(write(&mut Guest::new(), 1), Ok(VECTORS * EACH), "the null stream");
+    let file = guest.open("file", CREATE).unwrap();
+    assert_eq!(write(&mut guest, 1), Ok(1000), "a stream of the embedder, until it is full");
+    assert_eq!(write(&mut guest, 1), Err(Errno::NoSpc));
+    assert!(write(&mut guest, 2).is_ok_and(|bytes| bytes < 1 << 20), "a pipe takes a part");
+    assert_eq!(write(&mut guest, file), Ok(VECTORS * EACH));
+    // Other tests of this process may run at the same time under another runner.
+    assert!(peak() < before + (16 << 20), "{before} became {}", peak());
 }

@@ -4,195 +4,19 @@
 //! beside the mount must be byte for byte and time for time what it was, and nothing that an
 //! operation opened or described may be it.
 
+mod races;
+mod tree;
+
 use rustix::fs::{OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
+use std::os::unix::fs::symlink;
+use tree::{Tree, paths};
 use wasmoor_host::files::{self, At};
 use wasmoor_host::{GuestPath, IoVecs, Mount, Node, Resolver, Strategy, vectored};
 
 const STRATEGIES: [Strategy; 2] = [Strategy::Kernel, Strategy::Walk];
-
-/// Links inside the mount that lead, or try to lead, out of it. `{out}` is the folder around it.
-const LINKS: &[(&str, &str)] = &[
-    ("abs", "{out}/secret"),
-    ("abs_slash", "{out}/secret/"),
-    ("abs_file", "{out}/secret/file"),
-    ("root", "/"),
-    ("up", ".."),
-    ("up_slash", "../"),
-    ("up_dot", "../."),
-    ("rel", "../secret"),
-    ("rel_slash", "../secret/"),
-    ("rel_slashes", "../secret//"),
-    ("rel_file", "../secret/file"),
-    ("back_in", "../mount/dir"),
-    ("via_dir", "dir/../../secret"),
-    ("via_link", "inside/../../secret"),
-    ("dir/out", "../../secret"),
-    ("dir/out_slash", "../../secret/"),
-    ("new_abs", "{out}/secret/new"),
-    ("new_rel", "../secret/new"),
-    ("twice", "rel"),
-    ("twice_slash", "rel/"),
-    ("inside", "dir"),
-    ("inside_slash", "dir/"),
-    ("loop", "loop"),
-];
-
-/// What is put behind each link.
-const TAILS: &[&str] = &[
-    "",
-    "/",
-    "//",
-    "/.",
-    "/./",
-    "/..",
-    "/../",
-    "/file",
-    "/file/",
-    "/new",
-    "/new/",
-    "/./file",
-    "/../secret",
-    "/../secret/file",
-    "/secret/file",
-    "/../../secret/file",
-];
-
-/// Paths that need no link.
-const PLAIN: &[&str] = &[
-    "chain/",
-    "chain/file",
-    "chain",
-    "file",
-    "dir/file",
-    "dir/nested",
-    "dir/nested/",
-    "missing",
-    "missing/",
-    "..",
-    "../",
-    "../.",
-    "../secret",
-    "../secret/",
-    "../secret/file",
-    "../secret/new",
-    "dir/../..",
-    "dir/../../",
-    "dir/../../secret/file",
-    "./../secret/file",
-    ".//..//secret//file",
-    "dir/./../../secret/new",
-    "missing/../../secret/file",
-    "file/../../secret/file",
-    "../mount/../secret/file",
-    "/",
-    "//",
-    "{out}/secret",
-    "{out}/secret/file",
-    "/proc/self/root",
-    "dir/nested/../../../secret/file",
-];
-
-fn paths() -> impl Iterator<Item = String> {
-    let links = LINKS.iter().flat_map(|(link, _)| TAILS.iter().map(move |t| format!("{link}{t}")));
-    links.chain(PLAIN.iter().map(|path| (*path).to_owned()))
-}
-
-struct Tree {
-    root: TempDir,
-}
-
-impl Tree {
-    fn new() -> Self {
-        // Thousands of trees are made: in memory where there is such a place.
-        let root = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
-        let out = root.path();
-        fs::create_dir_all(out.join("secret/sub")).unwrap();
-        fs::write(out.join("secret/file"), "SECRET").unwrap();
-        fs::write(out.join("secret/sub/deep"), "SECRET").unwrap();
-        fs::create_dir_all(out.join("mount/dir/nested")).unwrap();
-        fs::write(out.join("mount/file"), "public").unwrap();
-        fs::write(out.join("mount/dir/file"), "public").unwrap();
-        fs::write(out.join("mount/source"), "public").unwrap();
-        for (link, target) in LINKS {
-            let target = target.replace("{out}", out.to_str().unwrap());
-            symlink(target, out.join("mount").join(link)).unwrap();
-        }
-        Tree { root }
-    }
-
-    /// 15 links in a row, the last of which leads out. (The kernel counts the links of an attempt
-    /// that it repeats twice, so that it gives up on longer chains before the walk does.)
-    fn add_chain(&self) {
-        let mount = self.out().join("mount");
-        if mount.join("chain").is_symlink() {
-            return;
-        }
-        symlink("../secret", mount.join("chain14")).unwrap();
-        for index in (1..14).rev() {
-            let (link, target) = (format!("chain{index}"), format!("chain{}/", index + 1));
-            symlink(target, mount.join(link)).unwrap();
-        }
-        symlink("chain1", mount.join("chain")).unwrap();
-    }
-
-    fn out(&self) -> &Path {
-        self.root.path()
-    }
-
-    fn mount(&self, read_only: bool) -> Node {
-        Mount::open(self.out().join("mount"), "/", read_only).unwrap().into_parts().1
-    }
-
-    fn path(&self, path: &str) -> Result<GuestPath, Errno> {
-        GuestPath::new(path.replace("{out}", self.out().to_str().unwrap()).as_bytes())
-    }
-
-    /// Everything about the secret and the folder around the mount, but for times of access.
-    fn outside(&self) -> BTreeMap<PathBuf, (u64, u64, i64, i64, Vec<u8>)> {
-        let mut found = BTreeMap::new();
-        for name in ["", "secret", "secret/file", "secret/sub", "secret/sub/deep"] {
-            let path = self.out().join(name);
-            let stat = fs::metadata(&path).unwrap();
-            let content = if stat.is_dir() {
-                let mut names: Vec<_> =
-                    fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-                names.sort();
-                format!("{names:?}").into_bytes()
-            } else {
-                fs::read(&path).unwrap()
-            };
-            let facts = (stat.ino(), stat.nlink(), stat.mtime(), stat.mtime_nsec(), content);
-            found.insert(path, facts);
-        }
-        found
-    }
-
-    /// The same of everything in the mount.
-    fn inside(&self) -> BTreeMap<PathBuf, (u64, i64, i64, u64)> {
-        let mut found = BTreeMap::new();
-        let mut folders = vec![self.out().join("mount")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
-                let stat = entry.metadata().unwrap();
-                if stat.is_dir() {
-                    folders.push(entry.path());
-                }
-                let facts = (stat.ino(), stat.mtime(), stat.mtime_nsec(), stat.size());
-                found.insert(entry.path(), facts);
-            }
-        }
-        found
-    }
-}
 
 /// The inode that an operation got at, if it did.
 type Reached = Result<Option<u64>, Errno>;
@@ -403,94 +227,75 @@ fn magic_links_lead_nowhere() {
     }
 }
 
-/// How long each race lasts; `RACE_SECONDS` makes it longer.
-fn race_time() -> Duration {
-    let seconds = std::env::var("RACE_SECONDS").ok().and_then(|text| text.parse().ok());
-    seconds.map_or(Duration::from_millis(700), Duration::from_secs_f64)
-}
-
+/// Renames and links between two paths of which both try to lead out.
 #[test]
-fn swapping_a_directory_for_a_link_wins_no_race() {
-    for strategy in STRATEGIES {
-        let tree = Tree::new();
-        let mount_path = tree.out().join("mount");
-        fs::create_dir_all(mount_path.join("swap/a/b")).unwrap();
-        fs::write(mount_path.join("swap/file"), "public").unwrap();
-        symlink("../secret", mount_path.join("other")).unwrap();
-        let before = tree.outside();
-        let stop = AtomicBool::new(false);
-        let mut seen = BTreeMap::new();
-        std::thread::scope(|scope| {
-            scope.spawn(|| swap_until(&mount_path, &stop));
-            let mount = tree.mount(false);
+fn nothing_reaches_the_secret_from_two_sides() {
+    let links = ["abs", "rel", "rel_slash", "up", "root", "via_link", "dir/out", "loop", "inside"];
+    let tails = ["", "/", "/.", "/new", "/file"];
+    let paths: Vec<_> = links.iter().flat_map(|l| tails.map(|tail| format!("{l}{tail}"))).collect();
+    let operations: [(&str, fn(&Resolver, At<'_>, At<'_>) -> Result<(), Errno>); 2] =
+        [("rename", files::rename), ("link", files::link)];
+    let mut done = 0;
+    for (name, operation) in operations {
+        let mut outcomes = Vec::new();
+        for strategy in STRATEGIES {
             let resolver = Resolver::with_strategy(strategy);
-            let end = Instant::now() + race_time();
-            let mut round = 0u64;
-            while Instant::now() < end {
-                round += 1;
-                for path in ["swap/file", "swap/a/../file", "swap//file", "swap/a/b/../../file"] {
-                    let path = GuestPath::new(path.as_bytes()).unwrap();
-                    let outcome = content(&resolver, At { node: &mount, path: &path });
-                    *seen.entry(format!("{outcome:?}")).or_insert(0u64) += 1;
+            let mut tree = Tree::new();
+            for (from, to) in paths.iter().flat_map(|from| paths.iter().map(move |to| (from, to))) {
+                let (before, node) = (tree.outside(), &tree.mount(false));
+                let (old, new) = (tree.path(from).unwrap(), tree.path(to).unwrap());
+                let (old, new) = (At { node, path: &old }, At { node, path: &new });
+                let outcome = operation(&resolver, old, new);
+                let what = format!("{name} {from} {to}");
+                assert_eq!(before, tree.outside(), "{what} {strategy:?}: {outcome:?}");
+                if outcome.is_ok() {
+                    done += 1;
+                    tree = Tree::new();
                 }
-                let new = GuestPath::new(b"swap/new").unwrap();
-                let at = At { node: &mount, path: &new };
-                let _ = files::symlink(&resolver, b"x", at);
-                let _ = files::rename(&resolver, At { node: &mount, path: &new }, at);
-                let _ = files::unlink(&resolver, at);
-                let _ = files::create_directory(&resolver, at);
-                let _ = files::remove_directory(&resolver, at);
-            }
-            stop.store(true, Ordering::Relaxed);
-            assert!(round > 10, "the race was not run");
-        });
-        assert_eq!(before, tree.outside(), "{strategy:?}");
-        assert!(seen.contains_key("Ok(\"public\")"), "{strategy:?}: {seen:?}");
-        assert!(
-            seen.keys().any(|key| key.contains("Os code 1 ")
-                || key.contains("PERM")
-                || key.contains("not permitted")),
-            "{strategy:?}: {seen:?}"
-        );
-        assert!(!seen.keys().any(|key| key.contains("SECRET")), "{strategy:?}: {seen:?}");
-    }
-}
-
-fn swap_until(mount: &Path, stop: &AtomicBool) {
-    let folder = fs::File::open(mount).unwrap();
-    while !stop.load(Ordering::Relaxed) {
-        let exchange = rustix::fs::RenameFlags::EXCHANGE;
-        rustix::fs::renameat_with(&folder, "swap", &folder, "other", exchange).unwrap();
-    }
-}
-
-fn content(resolver: &Resolver, at: At<'_>) -> Result<String, Errno> {
-    let node = files::open(resolver, at, OFlags::RDONLY, true)?;
-    let mut file = fs::File::from(node.fd()?.try_clone_to_owned().map_err(|_| Errno::IO)?);
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(|_| Errno::IO)?;
-    Ok(text)
-}
-
-#[test]
-fn ten_thousand_failures_leak_nothing() {
-    let tree = Tree::new();
-    tree.add_chain();
-    let mount = tree.mount(false);
-    let count = || fs::read_dir("/proc/self/fd").unwrap().count();
-    for strategy in STRATEGIES {
-        let resolver = Resolver::with_strategy(strategy);
-        // Other tests of this process open files at the same time only under another runner.
-        let before = count();
-        for path in ["dir/nested", "inside/file", "chain/file", "rel/file", "missing/x", "loop"] {
-            let path = GuestPath::new(path.as_bytes()).unwrap();
-            for _ in 0..10_000 / 6 {
-                let at = At { node: &mount, path: &path };
-                let _ = files::open(&resolver, at, OFlags::RDONLY, true);
-                let _ = files::stat(&resolver, at, true);
+                outcomes.push((strategy, what, outcome));
             }
         }
-        assert!(count() <= before + 16, "{strategy:?}: {before} became {}", count());
+        let (kernel, walk) = outcomes.split_at(outcomes.len() / 2);
+        for ((_, what, one), (_, _, other)) in kernel.iter().zip(walk) {
+            assert_eq!(one, other, "{what}: kernel and walk differ");
+        }
+    }
+    assert!(done > 0);
+}
+
+/// Links that a guest makes itself, opened in every way.
+#[test]
+fn links_of_the_guest_lead_nowhere() {
+    let targets = ["../secret/file", "../secret/new", "../secret", "..", "../secret/", "dir/../.."];
+    let ways = [
+        OFlags::RDONLY,
+        OFlags::CREATE,
+        OFlags::CREATE | OFlags::EXCL,
+        OFlags::TRUNC,
+        OFlags::CREATE | OFlags::TRUNC,
+        OFlags::DIRECTORY,
+    ];
+    for strategy in STRATEGIES {
+        let resolver = Resolver::with_strategy(strategy);
+        let tree = Tree::new();
+        let (before, node) = (tree.outside(), &tree.mount(false));
+        for (index, target) in targets.iter().enumerate() {
+            let path = GuestPath::new(format!("own{index}").as_bytes()).unwrap();
+            let at = At { node, path: &path };
+            files::symlink(&resolver, target.as_bytes(), at).unwrap();
+            for way in ways {
+                for access in [OFlags::RDONLY, OFlags::WRONLY, OFlags::RDWR] {
+                    for follow in [true, false] {
+                        let opened = files::open(&resolver, at, way | access, follow);
+                        let what = format!("{target} {way:?} {access:?} {follow} {strategy:?}");
+                        assert!(opened.is_err(), "{what}");
+                        assert_eq!(before, tree.outside(), "{what}: {opened:?}");
+                    }
+                }
+            }
+        }
+        let absolute = files::symlink(&resolver, b"/etc", At { node, path: &source() });
+        assert_eq!(absolute, Err(Errno::PERM));
     }
 }
 
