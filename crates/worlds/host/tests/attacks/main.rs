@@ -227,16 +227,17 @@ fn magic_links_lead_nowhere() {
     }
 }
 
+type TwoSided = fn(&Resolver, At<'_>, At<'_>) -> Result<(), Errno>;
+
 /// Renames and links between two paths of which both try to lead out.
 #[test]
 fn nothing_reaches_the_secret_from_two_sides() {
     let links = ["abs", "rel", "rel_slash", "up", "root", "via_link", "dir/out", "loop", "inside"];
     let tails = ["", "/", "/.", "/new", "/file"];
     let paths: Vec<_> = links.iter().flat_map(|l| tails.map(|tail| format!("{l}{tail}"))).collect();
-    let operations: [(&str, fn(&Resolver, At<'_>, At<'_>) -> Result<(), Errno>); 2] =
-        [("rename", files::rename), ("link", files::link)];
+    const TWO_SIDED: [(&str, TwoSided); 2] = [("rename", files::rename), ("link", files::link)];
     let mut done = 0;
-    for (name, operation) in operations {
+    for (name, operation) in TWO_SIDED {
         let mut outcomes = Vec::new();
         for strategy in STRATEGIES {
             let resolver = Resolver::with_strategy(strategy);
