@@ -64,7 +64,7 @@ impl Default for Way {
     }
 }
 
-/// Calls after which a guest is held to ask often.
+/// Calls after which a guest is held to ask often: the next one makes the state.
 const CALLS_BEFORE_STATE: u32 = 8;
 
 impl Way {
