@@ -1,11 +1,13 @@
-//! The kernels of `testdata/bench` print what they should, compiled lazily and eagerly.
+//! The kernels of `testdata/bench` print what they should, on every tier, and eagerly.
+//!
+//! `$WASMOOR_SEED` repeats a run of the mixed tier, which prints its seed.
 //!
 //! They import `bench.start` and `bench.end`, which do nothing here. The test data lies beside the
 //! checkout or in `$WASMOOR_TESTDATA`; without it the test says so, and fails in continuous
 //! integration.
 
 use std::path::{Path, PathBuf};
-use wasmoor::{Config, Engine, Linker, Module, Store, TrapCode};
+use wasmoor::{Config, Engine, Linker, Module, Store, Tier, TrapCode};
 use wasmoor_host::MemoryOutput;
 use wasmoor_tests::guest::left_out;
 use wasmoor_wasi_p1::{Exit, Output as Sink, WasiCtx, WasiCtxBuilder};
@@ -21,11 +23,9 @@ struct Output {
 }
 
 /// Runs every kernel of a folder that comes with its expected output; returns how many there are.
-fn check(folder: &str, eager: bool) -> usize {
+fn check(folder: &str, config: &Config) -> usize {
     let folder = corpus::testdata().join("bench").join(folder);
-    let mut engine = Config::new();
-    engine.eager(eager);
-    let engine = Engine::new(&engine).expect("the engine works on this machine");
+    let engine = Engine::new(config).expect("the engine works on this machine");
     let mut checked = 0;
     for module in modules(&folder) {
         let Some(expected) = expected(&module, "stdout") else { continue };
@@ -124,26 +124,45 @@ fn frames_are_located_in_source_files() {
 macro_rules! kernels {
     ($($name:ident: $folder:literal, $count:literal;)*) => { $(
         mod $name {
+            use super::{Config, Tier, check_folder};
+
             #[test]
-            fn lazy() {
-                super::check_folder($folder, $count, false);
+            fn auto() {
+                check_folder($folder, $count, &Config::new());
             }
 
             #[test]
-            fn eager() {
-                super::check_folder($folder, $count, true);
+            fn auto_eager() {
+                check_folder($folder, $count, Config::new().eager(true));
+            }
+
+            #[test]
+            fn baseline() {
+                check_folder($folder, $count, Config::new().tier(Tier::Baseline));
+            }
+
+            #[test]
+            fn optimizing() {
+                check_folder($folder, $count, Config::new().tier(Tier::Optimizing));
+            }
+
+            #[test]
+            fn mixed() {
+                let seed = wasmoor::raw::seed();
+                println!("seed {seed}");
+                check_folder($folder, $count, Config::new().tier(wasmoor::raw::mixed_tier(seed)));
             }
         }
     )* };
 }
 
 /// `count` kernels have an expected output; fewer would mean that the test tests less.
-fn check_folder(folder: &str, count: usize, eager: bool) {
+fn check_folder(folder: &str, count: usize, config: &Config) {
     if !corpus::testdata().join("bench").is_dir() {
         let place = corpus::testdata();
         return left_out(folder, &format!("no test data in {}", place.display()));
     }
-    assert_eq!(check(folder, eager), count);
+    assert_eq!(check(folder, config), count);
 }
 
 kernels! {

@@ -1,4 +1,6 @@
-//! Real programs give the output and the exit status that the manifest promises.
+//! Real programs give the output and the exit status that the manifest promises, on every tier.
+//!
+//! `$WASMOOR_SEED` repeats a run of the mixed tier, which prints its seed.
 //!
 //! The packages come from their registries; without a network the test names what it left out, and
 //! fails in continuous integration.
@@ -19,7 +21,7 @@ fn manifest() -> Manifest {
 
 /// Runs one program of the manifest in a folder of its own and compares what it prints.
 #[track_caller]
-fn check(name: &str) {
+fn check(name: &str, tier: &str) {
     let manifest = manifest();
     let program = manifest.program.iter().find(|p| p.name == name).expect("it is in the manifest");
     let package = match programs::fetch(program) {
@@ -27,14 +29,14 @@ fn check(name: &str) {
         Err(error) => return left_out(name, &error),
     };
     let folder = TempDir::new().expect("a folder");
-    let command = prepare(program, &package, folder.path());
+    let command = prepare(program, &package, folder.path(), tier);
     let start = Instant::now();
     let finished = finish(command, program.stdin.as_bytes(), LIMIT).expect("it ends in time");
-    println!("{name}: {:.2} s", start.elapsed().as_secs_f64());
+    println!("{name}, {tier}: {:.2} s", start.elapsed().as_secs_f64());
     compare(program, &finished);
 }
 
-fn prepare(program: &Program, package: &Path, folder: &Path) -> Command {
+fn prepare(program: &Program, package: &Path, folder: &Path, tier: &str) -> Command {
     let place = |text: &str| {
         text.replace("{tmp}", &folder.to_string_lossy())
             .replace("{pkg}", &package.to_string_lossy())
@@ -47,7 +49,7 @@ fn prepare(program: &Program, package: &Path, folder: &Path) -> Command {
         programs::untar(&package.join(archive), Path::new(&target)).expect("the archive unpacks");
     }
     let mut command = Command::new(wasmoor());
-    command.arg("run").current_dir(folder);
+    command.args(["run", "--tier", tier]).current_dir(folder);
     for dir in &program.dirs {
         command.args(["--volume", &place(dir)]);
     }
@@ -74,7 +76,27 @@ fn compare(program: &Program, finished: &Finished) {
 
 macro_rules! programs {
     ($($test:ident = $name:literal;)*) => {
-        $( #[test] fn $test() { check($name); } )*
+        $( mod $test {
+            #[test]
+            fn auto() {
+                super::check($name, "auto");
+            }
+
+            #[test]
+            fn baseline() {
+                super::check($name, "baseline");
+            }
+
+            #[test]
+            fn optimizing() {
+                super::check($name, "optimizing");
+            }
+
+            #[test]
+            fn mixed() {
+                super::check($name, &format!("mixed:{}", wasmoor::raw::seed()));
+            }
+        } )*
 
         #[test]
         fn program_list_is_complete() {

@@ -177,14 +177,36 @@ impl ModuleCode {
         func: DefinedFuncIndex,
         compiled: &CompiledFunction,
     ) -> Result<usize, LinkError> {
-        let _linking = lock(&LINK);
+        let linking = lock(&LINK);
+        let address = self.link_locked(func, compiled, &linking)?;
+        self.slot(func).store(address, Ordering::Release);
+        Ok(address)
+    }
+
+    /// Links one function and leaves its slot as it is. Returns its entry address.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub fn link(
+        &self,
+        func: DefinedFuncIndex,
+        compiled: &CompiledFunction,
+    ) -> Result<usize, LinkError> {
+        self.link_locked(func, compiled, &lock(&LINK))
+    }
+
+    fn link_locked(
+        &self,
+        func: DefinedFuncIndex,
+        compiled: &CompiledFunction,
+        _linking: &MutexGuard<'static, ()>,
+    ) -> Result<usize, LinkError> {
         let span = self.allocate(compiled)?;
         let address = self.region.address(&span);
         self.place(func, compiled, span, &|target| match target {
             RelocationTarget::Slot(callee) => Some(self.slot_address(callee)),
             RelocationTarget::Func(callee) => (callee == func).then_some(address),
         })?;
-        self.slot(func).store(address, Ordering::Release);
         Ok(address)
     }
 

@@ -1,9 +1,11 @@
 //! A module as an engine runs it: description, code, and how missing code is made.
 
-use crate::engine::{Engine, Rank};
+use crate::engine::{Engine, Plan, Rank};
 use crate::error::{Error, ErrorKind};
+use crate::heat::{Heat, TierUpLimit};
 use crate::lazy;
-use crate::tier::{self, Heat};
+use crate::mixed::Chooser;
+use crate::tier;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -18,8 +20,11 @@ pub struct CompiledModule {
     module: Arc<Module>,
     code: Arc<ModuleCode>,
     type_ids: Box<[CanonicalTypeId]>,
+    plan: Plan,
     /// Where functions are compiled twice.
     heat: Option<Heat>,
+    /// Where every call chooses between two versions.
+    chooser: Option<Chooser>,
     functions_compiled: AtomicUsize,
     functions_recompiled: AtomicUsize,
     compile_ns: AtomicU64,
@@ -35,20 +40,36 @@ pub struct CompileStats {
     pub functions_total: usize,
     /// Functions that were compiled a second time, for speed.
     pub functions_optimized: usize,
+    /// Hot functions that were not: larger than the budget allows, or refused by the compiler.
+    pub functions_left: usize,
     /// Nanoseconds that threads have spent compiling functions for the first time, together.
     pub compile_ns: u64,
     /// Nanoseconds that the background thread has spent on compiling again.
     pub optimize_ns: u64,
+    /// Which part of the budget for compiling again is used up.
+    pub optimize_limit: Option<TierUpLimit>,
     /// Bytes of machine code.
     pub code_bytes: usize,
 }
 
 impl CompiledModule {
-    /// Prepares a validated module: address space for code, and stubs in all slots.
+    /// Prepares a validated module by the engine's plan: address space for code, and stubs in all
+    /// slots.
     ///
     /// # Errors
     /// When the system refuses the address space.
     pub fn new(engine: &Engine, module: Arc<Module>) -> Result<Arc<Self>, Error> {
+        Self::with_plan(engine, module, engine.plan())
+    }
+
+    /// The same by a plan of the module's own.
+    ///
+    /// # Errors
+    /// When the system refuses the address space, or the engine lacks a compiler.
+    pub fn with_plan(engine: &Engine, module: Arc<Module>, plan: Plan) -> Result<Arc<Self>, Error> {
+        if plan != Plan::First && !engine.has(Rank::Second) {
+            return Err(Error::usage("the engine has no second compiler"));
+        }
         let types = engine.types();
         // Function references without a group are all that the registry can tell apart so far.
         let plain = |ty: &SubType| ty.is_final && ty.supertype.is_none() && ty.as_func().is_some();
@@ -57,21 +78,28 @@ impl CompiledModule {
         }
         let type_ids = module.types.keys().map(|ty| types.intern(module.signature(ty))).collect();
         let reserving = |error| ErrorKind::System { what: "reserve memory for code", error };
-        let thunks = lazy::thunks(module.bodies.len()).map_err(reserving)?;
-        let code = ModuleCode::new(module.clone(), thunks).map_err(reserving)?;
-        let heat = engine.is_tiered().then(|| Heat::new(module.bodies.len()));
+        let functions = module.bodies.len();
+        let chooser = chooser(engine, plan, functions).map_err(reserving)?;
+        let code = match &chooser {
+            Some(chooser) => ModuleCode::new(module.clone(), |func| chooser.thunk(func)),
+            None => ModuleCode::new(module.clone(), lazy::thunks(functions).map_err(reserving)?),
+        };
+        let tiered = plan == Plan::Tiered;
         let module = Arc::new(CompiledModule {
             engine: engine.clone(),
             module,
-            code,
+            code: code.map_err(reserving)?,
             type_ids,
-            heat,
+            plan,
+            heat: tiered.then(|| Heat::new(functions, engine.tier_up_budget())),
+            chooser,
             functions_compiled: AtomicUsize::new(0),
             functions_recompiled: AtomicUsize::new(0),
             compile_ns: AtomicU64::new(0),
             recompile_ns: AtomicU64::new(0),
         });
-        if engine.is_tiered() {
+        if tiered {
+            engine.set_tiered();
             let weak = Arc::downgrade(&module);
             let hook = SampleHook(Box::new(move |func| tier::sampled(&weak, func)));
             module.code.set_sample_hook(hook);
@@ -103,6 +131,12 @@ impl CompiledModule {
         &self.type_ids
     }
 
+    /// Who makes its code.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.plan
+    }
+
     /// What has been compiled so far.
     #[must_use]
     pub fn stats(&self) -> CompileStats {
@@ -110,14 +144,30 @@ impl CompiledModule {
             functions: self.functions_compiled.load(Ordering::Relaxed),
             functions_total: self.module.bodies.len(),
             functions_optimized: self.functions_recompiled.load(Ordering::Relaxed),
+            functions_left: self.heat.as_ref().map_or(0, Heat::left),
             compile_ns: self.compile_ns.load(Ordering::Relaxed),
             optimize_ns: self.recompile_ns.load(Ordering::Relaxed),
+            optimize_limit: self.heat.as_ref().and_then(Heat::limit),
             code_bytes: self.code.code_bytes(),
         }
     }
 
     pub(crate) fn heat(&self) -> Option<&Heat> {
         self.heat.as_ref()
+    }
+
+    /// Who makes the code that a function has first.
+    pub(crate) fn first_rank(&self) -> Rank {
+        if self.plan == Plan::Second { Rank::Second } else { Rank::First }
+    }
+
+    /// Entry address of the code that a call with this choice runs, if it has been made.
+    pub(crate) fn entry(&self, rank: Rank, func: DefinedFuncIndex) -> Option<usize> {
+        if let Some(chooser) = &self.chooser {
+            return chooser.entry(rank, func);
+        }
+        let current = self.code.slot(func).load(Ordering::Acquire);
+        self.code.code_range().contains(&current).then_some(current)
     }
 
     fn compile(
@@ -127,33 +177,58 @@ impl CompiledModule {
         calls: CallMode,
     ) -> Result<CompiledFunction, Error> {
         let started = Instant::now();
-        // Only code that may be compiled again needs polls: they tell where time is spent.
-        let poll = rank == Rank::First && self.engine.is_tiered();
+        // Only code that may be replaced needs polls: they tell where time is spent.
+        let replaced = matches!(self.plan, Plan::Tiered | Plan::Mixed { .. });
+        let poll = replaced && rank == Rank::First;
         let tunables = &Tunables { poll, ..self.engine.config().tunables };
         let job = CompileJob { module: &self.module, func, tunables, calls };
         let result = self.engine.with_worker(rank, |worker| worker.compile(&job));
         let ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let (functions, time) = match rank {
-            Rank::First => (&self.functions_compiled, &self.compile_ns),
-            Rank::Second => (&self.functions_recompiled, &self.recompile_ns),
+        let (functions, time) = if rank == self.first_rank() {
+            (&self.functions_compiled, &self.compile_ns)
+        } else {
+            (&self.functions_recompiled, &self.recompile_ns)
         };
         time.fetch_add(ns, Ordering::Relaxed);
         let result = result.ok_or_else(|| Error::usage("the engine has no compiler"))?;
-        functions.fetch_add(1, Ordering::Relaxed);
+        if result.is_ok() {
+            functions.fetch_add(1, Ordering::Relaxed);
+        }
+        if let (Some(heat), Rank::Second) = (&self.heat, rank) {
+            heat.spend(ns, result.as_ref().map_or(0, |compiled| compiled.code.len()));
+        }
         result.map_err(|error| {
             let func = self.module.func_display_name(self.module.func_index(func)).into_owned();
             ErrorKind::Compile { func, error }.into()
         })
     }
 
-    /// Compiles and publishes one function. Answers its entry address.
-    pub(crate) fn compile_and_publish(&self, func: DefinedFuncIndex) -> Result<usize, Error> {
-        let compiled = self.compile(Rank::First, func, CallMode::Slots)?;
-        Ok(self.code.publish(func, &compiled)?)
+    /// Compiles one function and publishes it. Answers its entry address.
+    pub(crate) fn compile_and_publish(
+        &self,
+        rank: Rank,
+        func: DefinedFuncIndex,
+    ) -> Result<usize, Error> {
+        let compiled = match self.compile(rank, func, CallMode::Slots) {
+            // As where functions are compiled twice, one too large for the second compiler
+            // stays with the first.
+            Err(error) if self.chooser.is_some() && is_too_large(&error) => {
+                self.compile(Rank::First, func, CallMode::Slots)?
+            }
+            compiled => compiled?,
+        };
+        let Some(chooser) = &self.chooser else { return Ok(self.code.publish(func, &compiled)?) };
+        let address = self.code.link(func, &compiled)?;
+        chooser.publish(rank, func, address);
+        Ok(address)
     }
 
-    /// Compiles one function with the second compiler and publishes it in place of what it has.
+    /// Compiles one function with the second compiler and publishes it in place of what it has,
+    /// unless the budget is used up.
     pub(crate) fn recompile(&self, func: DefinedFuncIndex) -> Result<(), Error> {
+        if self.heat.as_ref().is_some_and(|heat| heat.limit().is_some()) {
+            return Ok(());
+        }
         let compiled = self.compile(Rank::Second, func, CallMode::Slots)?;
         self.code.publish(func, &compiled)?;
         Ok(())
@@ -167,8 +242,12 @@ impl CompiledModule {
     /// # Errors
     /// That of the first function (by index) that cannot be compiled.
     pub fn compile_all(&self, progress: &(dyn Fn(usize) + Sync)) -> Result<(), Error> {
+        if self.chooser.is_some() {
+            return self.compile_both(progress);
+        }
         let count = self.module.bodies.len();
-        let calls = if self.engine.is_tiered() { CallMode::Slots } else { CallMode::Direct };
+        let (rank, direct) = (self.first_rank(), self.plan != Plan::Tiered);
+        let calls = if direct { CallMode::Direct } else { CallMode::Slots };
         let next = AtomicUsize::new(0);
         let done = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(count));
@@ -180,7 +259,7 @@ impl CompiledModule {
                     break;
                 }
                 let func = DefinedFuncIndex::from_u32(index as u32);
-                let result = self.compile(Rank::First, func, calls);
+                let result = self.compile(rank, func, calls);
                 if result.is_err() {
                     // No later function can be the first to fail.
                     next.store(count, Ordering::Relaxed);
@@ -204,4 +283,25 @@ impl CompiledModule {
             .collect::<Result<Vec<_>, Error>>()?;
         Ok(self.code.publish_batch(&batch)?)
     }
+
+    /// Both versions of all functions, on this thread.
+    fn compile_both(&self, progress: &dyn Fn(usize)) -> Result<(), Error> {
+        for (done, func) in self.module.bodies.keys().enumerate() {
+            self.compile_and_publish(Rank::First, func)?;
+            self.compile_and_publish(Rank::Second, func)?;
+            progress(done + 1);
+        }
+        Ok(())
+    }
+}
+
+/// What chooses at every call of a mixed module.
+fn chooser(engine: &Engine, plan: Plan, functions: usize) -> std::io::Result<Option<Chooser>> {
+    let Plan::Mixed { seed } = plan else { return Ok(None) };
+    Chooser::new(functions, seed.wrapping_add(engine.count_mixed())).map(Some)
+}
+
+fn is_too_large(error: &Error) -> bool {
+    use wasmoor_codegen::CompileError;
+    matches!(error.kind(), ErrorKind::Compile { error: CompileError::TooLarge { .. }, .. })
 }

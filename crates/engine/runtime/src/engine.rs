@@ -1,7 +1,9 @@
 //! What stores and modules of one configuration share.
 
 use crate::fault;
+use crate::heat::TierUpBudget;
 use crate::types::TypeRegistry;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use wasmoor_abi::Tunables;
 use wasmoor_codegen::{FunctionCompiler, FunctionWorker};
@@ -30,22 +32,44 @@ pub enum Compilers {
     None,
     /// One compiler makes all code.
     One(Box<dyn FunctionCompiler>),
-    /// The first makes every function's code when it is first called; the second remakes what
-    /// turns out to be hot, in the background.
-    Tiered {
+    /// There are two; the plan says which makes what.
+    Both {
         /// Fast to compile.
         first: Box<dyn FunctionCompiler>,
         /// Fast to run.
         second: Box<dyn FunctionCompiler>,
+        /// For modules for which nothing else is asked.
+        plan: Plan,
+        /// For modules with [`Plan::Tiered`].
+        budget: TierUpBudget,
+    },
+}
+
+/// Which of an engine's compilers make the code of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Plan {
+    /// The first, or the only one, makes all code.
+    First,
+    /// The second makes all code.
+    Second,
+    /// The first makes every function's code when it is first called; the second remakes what
+    /// turns out to be hot, in the background.
+    Tiered,
+    /// Every call runs code of the first or of the second, as a generator that starts from the
+    /// seed decides anew each time. Slow; for tests of whether the compilers agree.
+    Mixed {
+        /// The generator's start; each module of an engine gets another sequence from it.
+        seed: u64,
     },
 }
 
 /// One of an engine's compilers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rank {
-    /// For a function's first code.
+    /// Fast to compile, or the only one.
     First,
-    /// For better code.
+    /// Fast to run.
     Second,
 }
 
@@ -53,9 +77,23 @@ impl Compilers {
     fn get(&self, rank: Rank) -> Option<&dyn FunctionCompiler> {
         match (self, rank) {
             (Compilers::One(compiler), Rank::First) => Some(&**compiler),
-            (Compilers::Tiered { first, .. }, Rank::First) => Some(&**first),
-            (Compilers::Tiered { second, .. }, Rank::Second) => Some(&**second),
+            (Compilers::Both { first, .. }, Rank::First) => Some(&**first),
+            (Compilers::Both { second, .. }, Rank::Second) => Some(&**second),
             _ => None,
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        match self {
+            Compilers::None | Compilers::One(_) => Plan::First,
+            Compilers::Both { plan, .. } => *plan,
+        }
+    }
+
+    fn budget(&self) -> TierUpBudget {
+        match self {
+            Compilers::None | Compilers::One(_) => TierUpBudget::default(),
+            Compilers::Both { budget, .. } => *budget,
         }
     }
 }
@@ -67,6 +105,10 @@ pub struct Engine(Arc<EngineInner>);
 struct EngineInner {
     config: EngineConfig,
     types: TypeRegistry,
+    /// Whether there has been a module whose functions are compiled twice.
+    tiered: AtomicBool,
+    /// Mixed modules so far.
+    mixed: AtomicU64,
     /// Idle workers, by rank.
     workers: [Mutex<Vec<Box<dyn FunctionWorker>>>; 2],
 }
@@ -81,6 +123,8 @@ impl Engine {
         Ok(Engine(Arc::new(EngineInner {
             config,
             types: TypeRegistry::default(),
+            tiered: AtomicBool::new(false),
+            mixed: AtomicU64::new(0),
             workers: [const { Mutex::new(Vec::new()) }; 2],
         })))
     }
@@ -103,10 +147,35 @@ impl Engine {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether functions are compiled twice.
+    /// Who makes the code of modules for which nothing else is asked.
     #[must_use]
-    pub fn is_tiered(&self) -> bool {
-        matches!(self.0.config.compilers, Compilers::Tiered { .. })
+    pub fn plan(&self) -> Plan {
+        self.0.config.compilers.plan()
+    }
+
+    /// What compiling in the background may take, for each module.
+    #[must_use]
+    pub fn tier_up_budget(&self) -> TierUpBudget {
+        self.0.config.compilers.budget()
+    }
+
+    /// Whether the engine has a compiler of this rank.
+    pub(crate) fn has(&self, rank: Rank) -> bool {
+        self.0.config.compilers.get(rank).is_some()
+    }
+
+    /// Whether stores must be sampled: some module's functions may be compiled twice.
+    pub(crate) fn is_tiered(&self) -> bool {
+        self.0.tiered.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_tiered(&self) {
+        self.0.tiered.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of a new mixed module.
+    pub(crate) fn count_mixed(&self) -> u64 {
+        self.0.mixed.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Calls `f` with a compiler's worker; `None` when the engine has no such compiler.

@@ -33,12 +33,31 @@ pub(crate) fn install() -> std::io::Result<()> {
 /// where it is. In host code the kick only ends blocking calls, and is repeated.
 fn on_kick(kick: &mut KickContext<'_>) {
     let store = current_store();
-    // SAFETY: the current store is alive while its code runs.
-    if store.is_null() || !unsafe { (&*(*store).store).poll.has_request() } {
+    // SAFETY: the current store is alive while its code runs, and so are those that wait for it.
+    if store.is_null() || !unsafe { has_request(store) } {
         return;
     }
     if registry::with_code_at(kick.pc(), |_, _, _| ()).is_some() {
         kick.inject_call(arch::poll_stub as *const () as usize);
+    }
+}
+
+/// Whether something is asked of the store's guest, or of one that waits for it.
+///
+/// # Safety
+/// The store runs on this thread.
+unsafe fn has_request(store: *const StoreContext) -> bool {
+    // SAFETY: the caller's promise; a store further out is alive while one is entered from it, and
+    // each was entered before the next, so the chain ends.
+    unsafe {
+        let inner = &*(*store).store;
+        let mut outer = inner.outer;
+        while !outer.is_null() {
+            let next = &*(*outer).store;
+            inner.poll.hear_outer(&next.poll);
+            outer = next.outer;
+        }
+        inner.poll.has_request()
     }
 }
 

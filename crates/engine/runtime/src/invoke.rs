@@ -105,11 +105,18 @@ unsafe fn invoke_through(
         }
         let func = func.as_ref();
         let code = (*func.slot).load(Ordering::Acquire);
-        let former = CURRENT.replace(context);
+        let former = CURRENT.get();
+        if outermost {
+            (*store).outer = former;
+        }
+        CURRENT.set(context);
         let status = stub(frame, func.vmctx, code, context);
         CURRENT.set(former);
         if outermost {
             (*store).poll.set_running(0);
+            if !former.is_null() {
+                (*store).poll.forget_outer();
+            }
         }
         if status == 0 { Ok(()) } else { Err(leave(store)) }
     }

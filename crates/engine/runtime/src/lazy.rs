@@ -18,6 +18,7 @@
 use crate::arch::{self, THUNK_BYTES, write_thunk};
 use crate::compiled::CompiledModule;
 use crate::context::{Address, VmctxHeader};
+use crate::engine::Rank;
 use crate::error::Error;
 use crate::host_func::{Panic, with_backtrace};
 use crate::instance::Instance;
@@ -71,6 +72,25 @@ fn make_chunk(first: u32) -> std::io::Result<CodeRegion> {
 /// # Safety
 /// See the head of this file.
 pub(crate) unsafe extern "C" fn compile_from_stub(vmctx: Address, index: u32) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { first_call(vmctx, index, None) }
+}
+
+/// Called by the stub of mixed modules, with the choice that it has made.
+///
+/// # Safety
+/// See the head of this file.
+pub(crate) unsafe extern "C" fn compile_chosen(vmctx: Address, index: u32, second: u32) -> usize {
+    let rank = if second == 0 { Rank::First } else { Rank::Second };
+    // SAFETY: the caller's promise.
+    unsafe { first_call(vmctx, index, Some(rank)) }
+}
+
+/// The function's code, by the compiler that is asked for or else the module's first.
+///
+/// # Safety
+/// See the head of this file.
+unsafe fn first_call(vmctx: Address, index: u32, rank: Option<Rank>) -> usize {
     // SAFETY: see the head of this file; the header's fields never change.
     let (store, module) = unsafe {
         let header = vmctx as *const VmctxHeader;
@@ -78,7 +98,8 @@ pub(crate) unsafe extern "C" fn compile_from_stub(vmctx: Address, index: u32) ->
         (store, Instance::from_vmctx(vmctx).compiled().clone())
     };
     let func = DefinedFuncIndex::from_u32(index);
-    let outcome = catch_unwind(AssertUnwindSafe(|| compile_once(&module, func)));
+    let rank = rank.unwrap_or(module.first_rank());
+    let outcome = catch_unwind(AssertUnwindSafe(|| compile_once(&module, rank, func)));
     let pending = match outcome {
         Ok(Ok(address)) => return address,
         // SAFETY: wasm called, so its frames are on this thread's stack.
@@ -92,8 +113,8 @@ pub(crate) unsafe extern "C" fn compile_from_stub(vmctx: Address, index: u32) ->
     0
 }
 
-/// A function that some thread compiles: identity of the module, and its index.
-type Work = (usize, DefinedFuncIndex);
+/// A function that some thread compiles: identity of the module, compiler, and index.
+type Work = (usize, Rank, DefinedFuncIndex);
 
 /// What is being compiled.
 struct InWork {
@@ -106,13 +127,16 @@ static IN_WORK: Mutex<InWork> = Mutex::new(InWork { functions: Vec::new(), waiti
 static WORK_DONE: Condvar = Condvar::new();
 
 /// The function's code, made by this thread or another.
-fn compile_once(module: &Arc<CompiledModule>, func: DefinedFuncIndex) -> Result<usize, Error> {
-    let work = (Arc::as_ptr(module) as usize, func);
+fn compile_once(
+    module: &Arc<CompiledModule>,
+    rank: Rank,
+    func: DefinedFuncIndex,
+) -> Result<usize, Error> {
+    let work = (Arc::as_ptr(module) as usize, rank, func);
     let mut in_work = lock(&IN_WORK);
     loop {
-        let current = module.code().slot(func).load(std::sync::atomic::Ordering::Acquire);
-        if module.code().code_range().contains(&current) {
-            return Ok(current);
+        if let Some(entry) = module.entry(rank, func) {
+            return Ok(entry);
         }
         if !in_work.functions.contains(&work) {
             break;
@@ -124,7 +148,7 @@ fn compile_once(module: &Arc<CompiledModule>, func: DefinedFuncIndex) -> Result<
     in_work.functions.push(work);
     drop(in_work);
     let _finish = Finish(work);
-    module.compile_and_publish(func)
+    module.compile_and_publish(rank, func)
 }
 
 /// Takes a function off the list, also when compiling panics.

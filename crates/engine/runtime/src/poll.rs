@@ -11,6 +11,10 @@
 //!   repeated, and whatever returns from the host to wasm looks at the request word
 //!   ([`serve_at_return`]). So code needs no polls to be stopped.
 //!
+//! A guest whose host function entered another store waits for that store's guest. A kick then
+//! passes a demand to stop on to the inner store, whose guest traps for the same reason: like a
+//! system call that is ended, it is the host function's to make something of that.
+//!
 //! # Safety
 //! The stub calls in with the frame chain intact.
 
@@ -38,6 +42,13 @@ const REQUEST_DEADLINE: u32 = 2;
 const REQUEST_CALL_BACK: u32 = 4;
 /// The function that polls is noted as hot.
 const REQUEST_SAMPLE: u32 = 8;
+/// The guest of a store further out, which waits for this one, is to trap with `Interrupted`.
+const REQUEST_OUTER_INTERRUPT: u32 = 16;
+/// The same with `DeadlineExceeded`.
+const REQUEST_OUTER_DEADLINE: u32 = 32;
+
+const INTERRUPT: u32 = REQUEST_INTERRUPT | REQUEST_OUTER_INTERRUPT;
+const DEADLINE: u32 = REQUEST_DEADLINE | REQUEST_OUTER_DEADLINE;
 
 /// The request word and poll page of one store.
 #[derive(Debug)]
@@ -128,6 +139,26 @@ impl PollState {
         true
     }
 
+    /// Passes on what a store further out is asked, if that is to stop. Async-signal-safe.
+    pub(crate) fn hear_outer(&self, outer: &PollState) {
+        let asked = outer.request.load(Ordering::SeqCst);
+        let mut bits = 0;
+        if asked & INTERRUPT != 0 {
+            bits |= REQUEST_OUTER_INTERRUPT;
+        }
+        if asked & DEADLINE != 0 {
+            bits |= REQUEST_OUTER_DEADLINE;
+        }
+        if bits != 0 {
+            self.request.fetch_or(bits, Ordering::SeqCst);
+        }
+    }
+
+    /// The store is left: what those further out are asked no longer concerns it.
+    pub(crate) fn forget_outer(&self) {
+        self.withdraw(REQUEST_OUTER_INTERRUPT | REQUEST_OUTER_DEADLINE);
+    }
+
     /// Withdraws a request that nobody has served.
     fn withdraw(&self, bits: u32) {
         self.request.fetch_and(!bits, Ordering::SeqCst);
@@ -171,7 +202,7 @@ impl InterruptHandle {
     /// whose blocking calls ended with `EINTR`.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        let stop = REQUEST_INTERRUPT | REQUEST_DEADLINE;
+        let stop = INTERRUPT | DEADLINE;
         self.0.upgrade().is_some_and(|poll| poll.request.load(Ordering::SeqCst) & stop != 0)
     }
 
@@ -241,10 +272,10 @@ unsafe fn serve(store: *mut StoreInner, pc: Option<Address>) -> Result<(), Error
     // SAFETY: the caller's promise.
     let requests = unsafe { (*store).poll.take() };
     let trap = |code| Error::from(ErrorKind::Trap(Trap { code, backtrace: Backtrace::default() }));
-    if requests & REQUEST_INTERRUPT != 0 {
+    if requests & INTERRUPT != 0 {
         return Err(trap(TrapCode::Interrupted));
     }
-    if requests & REQUEST_DEADLINE != 0 {
+    if requests & DEADLINE != 0 {
         return Err(trap(TrapCode::DeadlineExceeded));
     }
     if requests & REQUEST_SAMPLE != 0

@@ -44,6 +44,8 @@ pub struct StoreInner {
     /// What the store's guests have taken.
     pub meter: Meter,
     pub(crate) poll: Arc<PollState>,
+    /// While wasm runs: context of the store whose host function entered this one, or null.
+    pub(crate) outer: *mut StoreContext,
     pub(crate) pending: Option<Pending>,
     on_poll: Option<PollHook>,
 }
@@ -110,6 +112,7 @@ impl StoreInner {
             extern_refs: Vec::new(),
             meter: Meter::default(),
             poll,
+            outer: ptr::null_mut(),
             pending: None,
             on_poll: None,
         })

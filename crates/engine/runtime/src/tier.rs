@@ -7,7 +7,7 @@
 //! ```text
 //! sampler:    every interval, for each running store: request a sample
 //! guest:      poll -> serve -> ModuleCode::sample(function) -> Heat::add
-//! heat:       samples x interval > PAYS_OFF x estimated compile time  ->  queue, once
+//! heat:       samples x interval > twice the estimated compile time  ->  queue, once
 //! optimizer:  hottest function of the queue -> compile -> publish in its slot
 //! ```
 //!
@@ -19,7 +19,7 @@ use crate::compiled::CompiledModule;
 use crate::poll::PollState;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::Duration;
 use wasmoor_abi::DefinedFuncIndex;
@@ -29,49 +29,18 @@ use wasmoor_sys::fork::Hooks;
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(1);
 /// Rounds without a running store before the sampler sleeps.
 const IDLE_ROUNDS: u32 = 500;
-/// Time that the optimizing compiler takes for a byte of a function body; measured 0.8 to 1.4 us.
-const COMPILE_NS_PER_BYTE: u64 = 1_000;
-/// A function is compiled again when it has run this many times as long as that takes.
-const PAYS_OFF: u64 = 2;
 /// Functions waiting for the optimizer; what does not fit is sampled again.
 const QUEUE_MAX: usize = 4096;
 
-/// Samples of each function of a module.
-#[derive(Debug)]
-pub(crate) struct Heat(Box<[AtomicU16]>);
-
-/// The function has been queued, and is never queued again.
-const QUEUED: u16 = u16::MAX;
-
-impl Heat {
-    pub(crate) fn new(functions: usize) -> Self {
-        Heat((0..functions).map(|_| AtomicU16::new(0)).collect())
-    }
-
-    /// Notes a sample; queues the function when it has become worth it.
-    fn add(&self, module: &Weak<CompiledModule>, func: DefinedFuncIndex, body_bytes: u64) {
-        let Some(heat) = self.0.get(func.as_u32() as usize) else { return };
-        let samples = heat.load(Ordering::Relaxed);
-        if samples == QUEUED {
-            return;
-        }
-        let samples = samples.saturating_add(1).min(QUEUED - 1);
-        let interval_ns = SAMPLE_INTERVAL.as_nanos() as u64;
-        let worth_ns = PAYS_OFF * COMPILE_NS_PER_BYTE * body_bytes;
-        let job = || Job { samples, module: module.clone(), func };
-        let hot = u64::from(samples) * interval_ns >= worth_ns || samples == QUEUED - 1;
-        let queued = hot && enqueue(job);
-        heat.store(if queued { QUEUED } else { samples }, Ordering::Relaxed);
-    }
-}
-
-/// Notes a sample of a function of `module`.
+/// Notes a sample of a function of `module`; queues the function when it has become worth it.
 pub(crate) fn sampled(module: &Weak<CompiledModule>, func: DefinedFuncIndex) {
     if let Some(owner) = module.upgrade()
         && let Some(heat) = owner.heat()
         && let Some(body) = owner.module().bodies.get(func)
     {
-        heat.add(module, func, u64::from(body.range.end - body.range.start));
+        let bytes = (body.range.end - body.range.start) as usize;
+        let job = |samples| Job { samples, module: module.clone(), func };
+        heat.add(func, bytes, SAMPLE_INTERVAL, |samples| enqueue(|| job(samples)));
     }
 }
 
@@ -172,7 +141,12 @@ fn optimize_for_ever() {
         if let Some(module) = job.module.upgrade() {
             // A function that the second compiler cannot make stays as it is; a panic of the
             // compiler is a bug that must not end tier-up for the process.
-            let _ = catch_unwind(AssertUnwindSafe(|| module.recompile(job.func)));
+            let done = catch_unwind(AssertUnwindSafe(|| module.recompile(job.func)));
+            if !matches!(done, Ok(Ok(())))
+                && let Some(heat) = module.heat()
+            {
+                heat.leave();
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{Error, Features, Result};
 use wasmoor_abi::{MemoryMode, Tunables};
 use wasmoor_codegen::FunctionCompiler;
-use wasmoor_runtime::{self as runtime, Compilers};
+use wasmoor_runtime::{self as runtime, Compilers, Plan, TierUpBudget};
 
 /// Which compiler makes code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,13 @@ pub enum Tier {
     Optimizing,
     /// The baseline compiler for every function.
     Baseline,
+    /// Every call runs code of one of the two compilers, as a seeded generator decides anew each
+    /// time: for tests of whether they agree. See [`crate::raw::mixed_tier`].
+    #[doc(hidden)]
+    Mixed {
+        /// The generator's start.
+        seed: u64,
+    },
 }
 
 /// How accesses to linear memories are kept in bounds.
@@ -36,6 +43,7 @@ pub enum MemoryChoice {
 pub struct Config {
     features: Features,
     tier: Tier,
+    tier_up_budget: TierUpBudget,
     memory: MemoryChoice,
     eager: bool,
     fuel: bool,
@@ -48,6 +56,7 @@ impl Default for Config {
         Config {
             features: Features::default(),
             tier: Tier::Auto,
+            tier_up_budget: TierUpBudget::default(),
             memory: MemoryChoice::Auto,
             eager: false,
             fuel: false,
@@ -73,9 +82,16 @@ impl Config {
         self
     }
 
-    /// Which compiler makes code.
+    /// Which compiler makes code. A module may have another one: see [`crate::ModuleOptions`].
     pub fn tier(&mut self, tier: Tier) -> &mut Self {
         self.tier = tier;
+        self
+    }
+
+    /// What compiling hot functions again may take for each module, in [`Tier::Auto`]. When it is
+    /// used up, code stays as it is; [`crate::CompileStats`] tells.
+    pub fn tier_up_budget(&mut self, budget: TierUpBudget) -> &mut Self {
+        self.tier_up_budget = budget;
         self
     }
 
@@ -133,7 +149,7 @@ impl Engine {
         let config = runtime::EngineConfig {
             tunables: Tunables { memory_mode, fuel: config.fuel, poll: true },
             features: config.features,
-            compilers: compilers(config.tier)?,
+            compilers: compilers(config)?,
             eager: config.eager,
             threads: config.threads,
             stack_bytes_max: config.stack_bytes_max,
@@ -168,16 +184,32 @@ impl Default for Engine {
     }
 }
 
-/// Who makes code for a tier, from the compilers that are built in.
-fn compilers(tier: Tier) -> Result<Compilers> {
-    Ok(match tier {
-        Tier::Baseline => baseline()?.map_or(Compilers::None, Compilers::One),
-        Tier::Optimizing => optimizing()?.map_or(Compilers::None, Compilers::One),
-        Tier::Auto => match (baseline()?, optimizing()?) {
-            (Some(first), Some(second)) => Compilers::Tiered { first, second },
-            (Some(only), None) | (None, Some(only)) => Compilers::One(only),
-            (None, None) => Compilers::None,
-        },
+/// Who makes code, from the compilers that are built in.
+fn compilers(config: &Config) -> Result<Compilers> {
+    let plan = plan(config.tier)?;
+    Ok(match (baseline()?, optimizing()?) {
+        (Some(first), Some(second)) => {
+            Compilers::Both { first, second, plan, budget: config.tier_up_budget }
+        }
+        (Some(only), None) | (None, Some(only)) => Compilers::One(only),
+        (None, None) => Compilers::None,
+    })
+}
+
+/// Who makes the code of a module on this tier.
+pub(crate) fn plan(tier: Tier) -> Result<Plan> {
+    let built_in = (cfg!(feature = "baseline"), cfg!(feature = "optimizing"));
+    Ok(match (tier, built_in) {
+        (Tier::Auto, (true, true)) => Plan::Tiered,
+        (Tier::Optimizing, (true, true)) => Plan::Second,
+        (Tier::Mixed { seed }, (true, true)) => Plan::Mixed { seed },
+        (Tier::Baseline, (true, _)) | (Tier::Optimizing, (_, true)) => Plan::First,
+        // With one compiler it makes all code; with none, only stored code can run.
+        (Tier::Auto, _) | (_, (false, false)) => Plan::First,
+        (Tier::Optimizing | Tier::Mixed { .. }, _) => {
+            return Err(Error::usage("this build has no optimizing compiler"));
+        }
+        (Tier::Baseline, _) => return Err(Error::usage("this build has no baseline compiler")),
     })
 }
 

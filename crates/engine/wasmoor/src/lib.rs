@@ -45,7 +45,7 @@ pub use func::{Func, HostResult, IntoFunc};
 pub use func_types::{V128, WasmParams, WasmResults, WasmTy};
 pub use instance::Instance;
 pub use linker::Linker;
-pub use module::{ExportType, ExternType, ImportType, Module};
+pub use module::{ExportType, ExternType, ImportType, Module, ModuleOptions};
 pub use source::{SourceLocation, locate};
 pub use store::{AsContext, AsContextMut, Caller, RawMemory, Store, StoreContext, StoreContextMut};
 pub use typed::TypedFunc;
@@ -57,7 +57,7 @@ pub use wasmoor_abi::{
 pub use wasmoor_module::{Feature, Features, LoadError};
 pub use wasmoor_runtime::{
     Backtrace, CompileStats, Deadline, Error, ErrorKind, Frame, HostFailure, ImportError,
-    InterruptHandle, Meter, StoreLimits, Trap,
+    InterruptHandle, Meter, StoreLimits, TierUpBudget, TierUpLimit, Trap,
 };
 
 /// A result with [`Error`].
@@ -68,6 +68,22 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub mod raw {
     pub use wasmoor_codegen as codegen;
     pub use wasmoor_runtime as runtime;
+
+    /// The tier of tests in which every call runs code of either compiler, as a generator that
+    /// starts from the seed decides anew each time. A guest on one thread sees the same choices
+    /// whenever the seed and the engine's earlier modules are the same.
+    #[must_use]
+    pub fn mixed_tier(seed: u64) -> crate::Tier {
+        crate::Tier::Mixed { seed }
+    }
+
+    /// A seed for tests: `$WASMOOR_SEED` if that is a number, else another one each time.
+    #[must_use]
+    pub fn seed() -> u64 {
+        use std::hash::{BuildHasher, RandomState};
+        let wanted = std::env::var("WASMOOR_SEED").ok().and_then(|seed| seed.parse().ok());
+        wanted.unwrap_or_else(|| RandomState::new().hash_one(0) >> 32)
+    }
 
     /// An engine whose compilers the caller made, with options that [`crate::Config`] has not.
     ///

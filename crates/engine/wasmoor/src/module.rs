@@ -1,6 +1,7 @@
 //! Modules.
 
-use crate::{Engine, Error, FuncType, GlobalType, MemoryType, Result, TableType};
+use crate::config::plan;
+use crate::{Engine, Error, FuncType, GlobalType, MemoryType, Result, TableType, Tier};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,33 @@ use wasmoor_runtime::{CompileStats, CompiledModule};
 pub struct Module {
     pub(crate) inner: Arc<CompiledModule>,
     engine: Engine,
+}
+
+/// How a module is loaded, where that differs from what its engine does by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ModuleOptions {
+    tier: Option<Tier>,
+    eager: Option<bool>,
+}
+
+impl ModuleOptions {
+    /// As the engine does.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which compiler makes the module's code. Modules of all tiers call each other.
+    pub fn tier(&mut self, tier: Tier) -> &mut Self {
+        self.tier = Some(tier);
+        self
+    }
+
+    /// Whether all of it is compiled at once: see [`crate::Config::eager`].
+    pub fn eager(&mut self, eager: bool) -> &mut Self {
+        self.eager = Some(eager);
+        self
+    }
 }
 
 /// The type of something imported or exported.
@@ -106,9 +134,32 @@ impl Module {
         bytes: Arc<[u8]>,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Module> {
+        Self::load(engine, bytes, &ModuleOptions::default(), progress)
+    }
+
+    /// As [`Module::new`], with options of the module's own.
+    ///
+    /// # Errors
+    /// As [`Module::new`], and when this build lacks the compiler that is asked for.
+    pub fn with_options(
+        engine: &Engine,
+        bytes: impl AsRef<[u8]>,
+        options: &ModuleOptions,
+    ) -> Result<Module> {
+        let binary = to_binary(bytes.as_ref())?;
+        Self::load(engine, binary.as_ref().into(), options, &|_, _| {})
+    }
+
+    fn load(
+        engine: &Engine,
+        bytes: Arc<[u8]>,
+        options: &ModuleOptions,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Module> {
+        let plan = options.tier.map_or(Ok(engine.inner.plan()), plan)?;
         let description = Arc::new(parse(engine, bytes)?);
-        let inner = CompiledModule::new(&engine.inner, description)?;
-        if engine.inner.config().eager {
+        let inner = CompiledModule::with_plan(&engine.inner, description, plan)?;
+        if options.eager.unwrap_or(engine.inner.config().eager) {
             let all = inner.module().bodies.len();
             inner.compile_all(&|done| progress(done, all))?;
         }

@@ -50,3 +50,70 @@ fn parent_and_child_compile_on_their_own() -> Result<()> {
     assert_eq!(child.call(&mut store, 14)?, 42);
     Ok(())
 }
+
+/// Functions that get hot one after another.
+fn hot_module(functions: usize) -> String {
+    let step = "(local.set 1 (i64.rotl (i64.add (local.get 1) (local.get 0)) (i64.const 7)))";
+    let one = |n: usize| {
+        format!(
+            r#"(func (export "f{n}") (param i64) (result i64) (local i64)
+                (loop $l {}
+                    (br_if $l (i64.ne (i64.const {n})
+                        (local.tee 0 (i64.sub (local.get 0) (i64.const 1))))))
+                (local.get 1))"#,
+            step.repeat(200)
+        )
+    };
+    format!("(module {})", (0..functions).map(one).collect::<String>())
+}
+
+#[test]
+fn children_made_while_code_gets_better_run_on() -> Result<()> {
+    const FUNCTIONS: usize = 12;
+    const ROUNDS: i64 = 100_000;
+    let text = hot_module(FUNCTIONS);
+    let results = |engine: &Engine| -> Result<Vec<i64>> {
+        let module = Module::new(engine, &text)?;
+        let mut store = Store::new(engine, ())?;
+        let instance = Instance::new(&mut store, &module, &[])?;
+        let run = |n| {
+            let func = instance.get_typed_func::<i64, i64>(&store, &format!("f{n}"))?;
+            Ok(func)
+        };
+        let funcs: Vec<TypedFunc<i64, i64>> = (0..FUNCTIONS).map(run).collect::<Result<_>>()?;
+        funcs.iter().map(|func| func.call(&mut store, ROUNDS)).collect()
+    };
+    let expected = results(&Engine::new(Config::new().tier(Tier::Baseline))?)?;
+    let engine = Engine::default();
+    let module = Module::new(&engine, &text)?;
+    let mut store = Store::new(&engine, ())?;
+    let instance = Instance::new(&mut store, &module, &[])?;
+    let mut call = |n: usize| -> Result<i64> {
+        instance.get_typed_func::<i64, i64>(&store, &format!("f{n}"))?.call(&mut store, ROUNDS)
+    };
+    let mut children = Vec::new();
+    for n in 0..FUNCTIONS {
+        assert_eq!(call(n)?, expected[n]);
+        match wasmoor_sys::fork::fork().expect("fork") {
+            wasmoor_sys::fork::Fork::Child => {
+                // What was hot, what gets hot now, and what has no code yet.
+                let right = (0..FUNCTIONS).all(|n| call(n).is_ok_and(|x| x == expected[n]));
+                // SAFETY: leaves without running the parent's destructors and test harness.
+                unsafe { libc::_exit(if right { 0 } else { 1 }) }
+            }
+            wasmoor_sys::fork::Fork::Parent(pid) => children.push(pid),
+        }
+    }
+    for pid in children {
+        let mut status = 0;
+        // SAFETY: waits for a child that was made above.
+        let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        assert!(waited > 0);
+        assert_eq!(status, 0, "a child's calls went wrong");
+    }
+    for (n, expected) in expected.iter().enumerate() {
+        assert_eq!(call(n)?, *expected);
+    }
+    assert!(module.compile_stats().functions_optimized > 0, "{:?}", module.compile_stats());
+    Ok(())
+}

@@ -6,13 +6,13 @@
 
 #![allow(unsafe_code)]
 
+mod common;
+
+use common::tiers;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use wasmoor::*;
-
-/// Code of the first of two tiers polls; other code is stopped by signals alone.
-const TIERS: [Tier; 3] = [Tier::Auto, Tier::Baseline, Tier::Optimizing];
 
 /// Bodies that never end by themselves.
 const ENDLESS: &[(&str, &str)] = &[
@@ -55,7 +55,7 @@ fn start(engine: &Engine, body: &str) -> (Store<()>, TypedFunc<(), ()>) {
 
 #[test]
 fn deadlines_end_everything_that_runs_for_ever() {
-    for (tier, eager) in TIERS.into_iter().flat_map(|tier| [(tier, false), (tier, true)]) {
+    for (tier, eager) in tiers().into_iter().flat_map(|tier| [(tier, false), (tier, true)]) {
         let engine = Engine::new(Config::new().tier(tier).eager(eager)).expect("an engine");
         for (name, body) in ENDLESS {
             let name = &format!("{name} ({tier:?}, eager: {eager})");
@@ -96,7 +96,8 @@ fn another_thread_interrupts() {
 
 #[test]
 fn polls_that_go_on_disturb_nothing() -> Result<()> {
-    TIERS.into_iter().try_for_each(check_that_polls_disturb_nothing)
+    // Code of the first of two tiers polls; other code is stopped by signals alone.
+    tiers().into_iter().try_for_each(check_that_polls_disturb_nothing)
 }
 
 fn check_that_polls_disturb_nothing(tier: Tier) -> Result<()> {
@@ -200,5 +201,33 @@ fn blocking_calls_of_host_functions_end_too() -> Result<()> {
     let _deadline = store.set_deadline(Duration::from_millis(20))?;
     let error = run.call(&mut store, ()).expect_err("its time is up");
     assert_eq!(error.trap_code(), Some(TrapCode::DeadlineExceeded));
+    Ok(())
+}
+
+#[test]
+fn a_deadline_reaches_through_stores_that_are_entered_from_it() -> Result<()> {
+    for tier in tiers() {
+        for (name, body) in ENDLESS {
+            let name = &format!("{name} ({tier:?})");
+            let engine = Engine::new(Config::new().tier(tier))?;
+            let mut linker = Linker::new(&engine);
+            let (inner_engine, body) = (engine.clone(), *body);
+            linker.func_wrap("host", "nested", move || -> Result<()> {
+                let (mut store, run) = start(&inner_engine, body);
+                let error = run.call(&mut store, ()).expect_err("it runs for ever");
+                assert_eq!(error.trap_code(), Some(TrapCode::DeadlineExceeded));
+                Ok(())
+            })?;
+            let text = r#"(module (import "host" "nested" (func $nested))
+                (func (export "run") (call $nested) (loop $l (br $l))))"#;
+            let module = Module::new(&engine, text)?;
+            let mut store = Store::new(&engine, ())?;
+            let instance = linker.instantiate(&mut store, &module)?;
+            let run = instance.get_typed_func::<(), ()>(&store, "run")?;
+            let _deadline = store.set_deadline(Duration::from_millis(30))?;
+            let error = run.call(&mut store, ()).expect_err(name);
+            assert_eq!(error.trap_code(), Some(TrapCode::DeadlineExceeded), "{name}: {error}");
+        }
+    }
     Ok(())
 }

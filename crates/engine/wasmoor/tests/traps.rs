@@ -1,6 +1,9 @@
 //! Traps: the code, and the frames of the backtrace, on every tier, under both memory modes, lazy
 //! and eager.
 
+mod common;
+
+use common::tiers;
 use wasmoor::*;
 
 struct Case {
@@ -87,7 +90,7 @@ fn text(case: &Case) -> String {
 
 #[test]
 fn codes_and_backtraces() {
-    for tier in [Tier::Auto, Tier::Baseline, Tier::Optimizing] {
+    for tier in tiers() {
         for eager in [false, true] {
             for memory in [MemoryChoice::Guard, MemoryChoice::Checked] {
                 check_all(tier, eager, memory);
@@ -160,7 +163,11 @@ fn a_first_call_at_every_depth_of_the_stack() {
 
 #[test]
 fn limits_refuse_growth_and_instantiation() -> Result<()> {
-    let engine = Engine::default();
+    tiers().into_iter().try_for_each(check_limits)
+}
+
+fn check_limits(tier: Tier) -> Result<()> {
+    let engine = Engine::new(Config::new().tier(tier))?;
     let text = r#"(module (memory (export "memory") 1) (table $t 1 funcref)
         (func (export "grow") (param i32) (result i32) local.get 0 memory.grow)
         (func (export "grow-table") (param i32) (result i32) ref.null func local.get 0 table.grow))"#;
@@ -171,15 +178,15 @@ fn limits_refuse_growth_and_instantiation() -> Result<()> {
     store.set_limits(limits);
     let instance = Instance::new(&mut store, &module, &[])?;
     let grow = instance.get_typed_func::<i32, i32>(&store, "grow")?;
-    assert_eq!(grow.call(&mut store, 2)?, 1);
-    assert_eq!(grow.call(&mut store, 1)?, -1);
-    assert_eq!(grow.call(&mut store, 0)?, 3);
+    assert_eq!(grow.call(&mut store, 2)?, 1, "{tier:?}");
+    assert_eq!(grow.call(&mut store, 1)?, -1, "{tier:?}");
+    assert_eq!(grow.call(&mut store, 0)?, 3, "{tier:?}");
     let grow_table = instance.get_typed_func::<i32, i32>(&store, "grow-table")?;
-    assert_eq!(grow_table.call(&mut store, 9)?, 1);
-    assert_eq!(grow_table.call(&mut store, 1)?, -1);
-    assert_eq!(store.meter().memory_bytes, 3 << 16);
+    assert_eq!(grow_table.call(&mut store, 9)?, 1, "{tier:?}");
+    assert_eq!(grow_table.call(&mut store, 1)?, -1, "{tier:?}");
+    assert_eq!(store.meter().memory_bytes, 3 << 16, "{tier:?}");
     let error = Instance::new(&mut store, &module, &[]).expect_err("nothing is left");
-    assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{tier:?}: {error}");
     Ok(())
 }
 
@@ -207,7 +214,7 @@ fn calls_with_a_thousand_values_run_on_every_tier() {
             values(ty),
             format!(" {ty}.const {}", if ty == "i64" { "1" } else { "i64x2 1 2" }).repeat(1000),
         );
-        for tier in [Tier::Auto, Tier::Baseline, Tier::Optimizing] {
+        for tier in tiers() {
             let engine = Engine::new(Config::new().tier(tier)).expect("an engine");
             let module = Module::new(&engine, &text).expect("a valid module");
             let mut store = Store::new(&engine, ()).expect("a store");

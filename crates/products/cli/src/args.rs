@@ -4,12 +4,13 @@
 
 use crate::mounts::{self, EnvVar, Mount};
 use crate::report::{self, Failure};
+use crate::tier::TierParser;
 use crate::units;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-use wasmoor::Features;
+use wasmoor::{Features, Tier};
 
 const AFTER_HELP: &str = "\
 `wasmoor FILE` is `wasmoor run FILE`. FILE may be binary (.wasm) or text (.wat); `-` is standard input.
@@ -98,7 +99,7 @@ pub(crate) struct Run {
     pub(crate) max_stack: u64,
 
     /// Which compiler makes the code
-    #[arg(long, value_enum, default_value_t = Tier::Auto, help_heading = "Compilation")]
+    #[arg(long, value_parser = TierParser, default_value = "auto", help_heading = "Compilation")]
     pub(crate) tier: Tier,
     /// Compile all functions before the start, rather than each at its first call
     #[arg(long, help_heading = "Compilation")]
@@ -139,7 +140,7 @@ pub(crate) struct Inspect {
 #[derive(Args, Debug)]
 pub(crate) struct Wast {
     /// Which compiler makes the code
-    #[arg(long, value_enum, default_value_t = Tier::Auto)]
+    #[arg(long, value_parser = TierParser, default_value = "auto")]
     pub(crate) tier: Tier,
     /// How instances get their memory
     #[arg(long, value_enum, default_value_t = Allocator::OnDemand)]
@@ -158,17 +159,6 @@ pub(crate) struct Wast {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Which compiler makes the code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Tier {
-    /// The baseline compiler at first, the optimizing one for what turns out to be hot
-    Auto,
-    /// The optimizing compiler; a function that it cannot take is an error
-    Optimizing,
-    /// The baseline compiler: ready at once, slower code
-    Baseline,
-}
-
 /// How accesses to linear memories are kept in bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MemoryMode {
@@ -185,16 +175,6 @@ pub(crate) enum MemoryMode {
 pub(crate) enum Allocator {
     /// Each instance maps its own
     OnDemand,
-}
-
-impl From<Tier> for wasmoor::Tier {
-    fn from(tier: Tier) -> Self {
-        match tier {
-            Tier::Auto => wasmoor::Tier::Auto,
-            Tier::Optimizing => wasmoor::Tier::Optimizing,
-            Tier::Baseline => wasmoor::Tier::Baseline,
-        }
-    }
 }
 
 fn features(name: &str) -> Result<Features, String> {
@@ -327,6 +307,7 @@ mod tests {
             "inspect a b",
             "completions tcsh",
             "wast --tier fastest a.wast",
+            "run --tier mixed:x a.wasm",
             "wast --features wasm9 a.wast",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");

@@ -1,20 +1,13 @@
 //! `wasmoor config`: what this build does on this machine, for reports of errors.
 
-use crate::args::Tier;
 use crate::report::{self, Failure};
+use crate::tier;
 use crate::units::show_bytes;
 use crate::validate;
-use clap::ValueEnum;
 use std::fmt::Write;
 use wasmoor::{Config, Engine, Features};
 use wasmoor_abi::MemoryMode;
 use wasmoor_abi::limits::MODULE_BYTES_MAX;
-
-/// Names of the compilers, as `--tier` takes them.
-fn tiers() -> String {
-    let names = Tier::value_variants().iter().filter_map(Tier::to_possible_value);
-    names.map(|name| name.get_name().to_owned()).collect::<Vec<_>>().join(", ")
-}
 
 /// Prints the facts, one per line.
 ///
@@ -39,7 +32,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("host", format!("{} {}", std::env::consts::ARCH, std::env::consts::OS)),
         ("threads", validate::threads().to_string()),
-        ("tiers", tiers()),
+        ("tiers", tier::names().join(", ")),
         ("memories", memory),
         ("stack", show_bytes(Config::STACK_BYTES_MAX as u64)),
         ("module", format!("{} at most", show_bytes(MODULE_BYTES_MAX as u64))),

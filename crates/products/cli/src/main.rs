@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod signals;
 mod stats;
+mod tier;
 mod units;
 mod validate;
 mod values;

@@ -65,7 +65,7 @@ fn suggest_command(mut failure: Failure, path: &Path) -> Failure {
 fn engine(args: &Run) -> Result<Engine, Failure> {
     let mut config = Config::new();
     config
-        .tier(args.tier.into())
+        .tier(args.tier)
         .eager(args.eager)
         .fuel(args.fuel.is_some())
         .max_stack(stack_bytes(args)?)

@@ -3,7 +3,7 @@
 use crate::units::{show_bytes, show_duration};
 use std::io::Write;
 use std::time::Duration;
-use wasmoor::CompileStats;
+use wasmoor::{CompileStats, TierUpLimit};
 
 /// What a run took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,14 +59,7 @@ impl Stats {
                     show_duration(Duration::from_nanos(compiled.compile_ns)),
                 ),
             ),
-            (
-                "optimized",
-                format!(
-                    "{} compiled again, for speed, in {}",
-                    compiled.functions_optimized,
-                    show_duration(Duration::from_nanos(compiled.optimize_ns)),
-                ),
-            ),
+            ("optimized", optimized(compiled)),
             ("code", show_bytes(compiled.code_bytes as u64)),
             (
                 "memory",
@@ -87,9 +80,47 @@ impl Stats {
     }
 }
 
+/// What was compiled again, and what stood in the way of more.
+fn optimized(compiled: &CompileStats) -> String {
+    let mut text = format!(
+        "{} compiled again, for speed, in {}",
+        compiled.functions_optimized,
+        show_duration(Duration::from_nanos(compiled.optimize_ns)),
+    );
+    if compiled.functions_left > 0 {
+        text += &format!("; {} too large for that", compiled.functions_left);
+    }
+    match compiled.optimize_limit {
+        Some(TierUpLimit::Time) => text += "; stopped: its budget of time is used up",
+        Some(_) => text += "; stopped: its budget of memory is used up",
+        None => {}
+    }
+    text
+}
+
 /// The most memory that the process had resident, where the system tells.
 fn peak_resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_is_used_up_is_named() {
+        let stats = |change: fn(&mut CompileStats)| {
+            let mut stats = CompileStats { functions_optimized: 3, ..CompileStats::default() };
+            change(&mut stats);
+            optimized(&stats)
+        };
+        assert!(stats(|_| ()).starts_with("3 compiled again, for speed, in 0"));
+        assert!(!stats(|_| ()).contains(';'));
+        assert!(stats(|it| it.functions_left = 2).ends_with("; 2 too large for that"));
+        assert!(stats(|it| it.optimize_limit = Some(TierUpLimit::Time)).contains("budget of time"));
+        let code = stats(|it| it.optimize_limit = Some(TierUpLimit::CodeBytes));
+        assert!(code.contains("budget of memory"));
+    }
 }

@@ -11,7 +11,7 @@ use wasmoor_wast::{Allocator, Report, RunOptions, Runner};
 /// A script cannot be read, or a directive failed or was skipped.
 pub(crate) fn run(args: &Wast) -> Result<(), Failure> {
     let mut options = RunOptions::default();
-    options.tier = args.tier.into();
+    options.tier = args.tier;
     options.allocator = match args.allocator {
         args::Allocator::OnDemand => Allocator::OnDemand,
     };

