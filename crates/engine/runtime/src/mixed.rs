@@ -54,7 +54,6 @@ pub(crate) const CHOICE_STATE: usize = offset_of!(Choice, state);
 const _: () = {
     assert!(offset_of!(Choice, versions) == 0);
     assert!(Rank::First as usize == 0 && Rank::Second as usize == 1);
-    assert!(size_of::<Choice>() % align_of::<Choice>() == 0);
 };
 
 /// Thunks and choices of one module; see the head of this file.
