@@ -206,10 +206,11 @@ pub(crate) fn plan(tier: Tier) -> Result<Plan> {
         (Tier::Baseline, (true, _)) | (Tier::Optimizing, (_, true)) => Plan::First,
         // With one compiler it makes all code; with none, only stored code can run.
         (Tier::Auto, _) | (_, (false, false)) => Plan::First,
-        (Tier::Optimizing | Tier::Mixed { .. }, _) => {
-            return Err(Error::usage("this build has no optimizing compiler"));
+        (tier, _) => {
+            let missing = if built_in.0 { "optimizing" } else { "baseline" };
+            let message = format!("this build has no {missing} compiler: no tier {tier:?}");
+            return Err(Error::usage(message));
         }
-        (Tier::Baseline, _) => return Err(Error::usage("this build has no baseline compiler")),
     })
 }
 
