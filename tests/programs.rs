@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wasmoor_tests::binary::{Finished, finish, wasmoor};
@@ -24,7 +25,13 @@ fn manifest() -> Manifest {
 fn check(name: &str, tier: &str) {
     let manifest = manifest();
     let program = manifest.program.iter().find(|p| p.name == name).expect("it is in the manifest");
-    let package = match programs::fetch(program) {
+    let fetched = {
+        // Tests of several tiers want the same package.
+        static FETCHING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
+        programs::fetch(program)
+    };
+    let package = match fetched {
         Ok(package) => package,
         Err(error) => return left_out(name, &error),
     };
