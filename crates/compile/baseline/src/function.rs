@@ -191,8 +191,8 @@ impl<'a> Gen<'a> {
         CompiledFunction {
             code,
             align: ALIGN,
-            relocations: std::mem::take(&mut self.asm.relocations),
-            traps: std::mem::take(&mut self.asm.traps),
+            relocations: self.asm.relocations.clone(),
+            traps: self.asm.traps.clone(),
             addresses: self.addresses.clone(),
             poll_sites: self.polls,
         }
