@@ -1,6 +1,6 @@
 //! Types that a module defines: functions, structs, arrays, and how they stand on each other.
 
-use crate::reference::{CompositeKind, TypeUse};
+use crate::reference::{CompositeKind, ConcreteType, HeapType, RefType, TypeUse};
 use crate::types::{FuncType, ValType};
 use core::fmt;
 
@@ -112,4 +112,93 @@ pub enum StorageType {
     I16,
     /// A value.
     Val(ValType),
+}
+
+/// Naming the types that a type mentions in another way.
+impl SubType {
+    /// The type with every mentioned type renamed.
+    #[must_use]
+    pub fn map_uses(&self, map: &mut dyn FnMut(TypeUse) -> TypeUse) -> SubType {
+        let composite = match &self.composite {
+            CompositeType::Func(ty) => CompositeType::Func(ty.map_uses(map)),
+            CompositeType::Struct(fields) => {
+                CompositeType::Struct(fields.iter().map(|field| field.map_use(map)).collect())
+            }
+            CompositeType::Array(element) => CompositeType::Array(element.map_use(map)),
+        };
+        SubType { is_final: self.is_final, supertype: self.supertype.map(map), composite }
+    }
+
+    /// Calls `f` with every type that is mentioned, the supertype included.
+    pub fn for_each_use(&self, f: &mut dyn FnMut(ConcreteType)) {
+        if let Some(ty) = self.supertype {
+            // A supertype is of the same kind (`valid-subtype`).
+            f(ConcreteType { kind: self.composite.kind(), ty });
+        }
+        let mut of_field = |field: &FieldType| {
+            if let StorageType::Val(ty) = field.storage {
+                ty.as_concrete().map(&mut *f);
+            }
+        };
+        match &self.composite {
+            CompositeType::Func(ty) => ty.for_each_use(f),
+            CompositeType::Struct(fields) => fields.iter().for_each(of_field),
+            CompositeType::Array(element) => of_field(element),
+        }
+    }
+}
+
+impl FieldType {
+    fn map_use(&self, map: &mut dyn FnMut(TypeUse) -> TypeUse) -> FieldType {
+        let storage = match self.storage {
+            StorageType::Val(ty) => StorageType::Val(ty.map_use(map)),
+            packed => packed,
+        };
+        FieldType { storage, mutable: self.mutable }
+    }
+}
+
+impl FuncType {
+    /// The type with every mentioned type renamed.
+    #[must_use]
+    pub fn map_uses(&self, map: &mut dyn FnMut(TypeUse) -> TypeUse) -> FuncType {
+        FuncType {
+            params: self.params.iter().map(|ty| ty.map_use(map)).collect(),
+            results: self.results.iter().map(|ty| ty.map_use(map)).collect(),
+        }
+    }
+
+    /// Calls `f` with every type that is mentioned.
+    pub fn for_each_use(&self, f: &mut dyn FnMut(ConcreteType)) {
+        self.params.iter().chain(&self.results).filter_map(|ty| ty.as_concrete()).for_each(f);
+    }
+}
+
+impl ValType {
+    /// The defined type that the type mentions.
+    #[must_use]
+    pub const fn as_concrete(&self) -> Option<ConcreteType> {
+        match self {
+            ValType::Ref(RefType { heap: HeapType::Concrete(ty), .. }) => Some(*ty),
+            _ => None,
+        }
+    }
+
+    /// The type with the mentioned type renamed.
+    #[must_use]
+    pub fn map_use(self, map: &mut dyn FnMut(TypeUse) -> TypeUse) -> ValType {
+        match self {
+            ValType::Ref(ty) => ValType::Ref(ty.map_use(map)),
+            number => number,
+        }
+    }
+}
+
+impl RefType {
+    /// The type with the mentioned type renamed.
+    #[must_use]
+    pub fn map_use(self, map: &mut dyn FnMut(TypeUse) -> TypeUse) -> RefType {
+        let HeapType::Concrete(ConcreteType { kind, ty }) = self.heap else { return self };
+        RefType { heap: HeapType::Concrete(ConcreteType { kind, ty: map(ty) }), ..self }
+    }
 }

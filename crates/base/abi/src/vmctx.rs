@@ -34,6 +34,13 @@
 //! function reference  0  slot    ptr const -> the code slot to call through
 //!                     8  vmctx   ptr const  the callee's first argument
 //!                    16  type    u32 const  CanonicalTypeId
+//!                    24  display ptr const  -> display of the type
+//!
+//! type display        0  count   u32        number of types that follow, at least 1
+//!                     4  types   [CanonicalTypeId u32; count], from the most general supertype
+//!                                           down to the type itself: a type is a subtype of
+//!                                           another that has n supertypes if it has that one in
+//!                                           place n of its display
 //!
 //! code slot           0  code    ptr   entry of the best code there is; written by one atomic store
 //! ```
@@ -101,8 +108,17 @@ pub const FUNCREF_SLOT: u32 = 0;
 pub const FUNCREF_VMCTX: u32 = 8;
 /// Function reference: canonical id of its type.
 pub const FUNCREF_TYPE: u32 = 16;
+/// Function reference: pointer to the display of its type.
+pub const FUNCREF_DISPLAY: u32 = 24;
 /// Bytes of a function reference structure.
-pub const FUNCREF_BYTES: u32 = 24;
+pub const FUNCREF_BYTES: u32 = 32;
+
+/// Type display: number of types.
+pub const DISPLAY_COUNT: u32 = 0;
+/// Type display: the first type.
+pub const DISPLAY_TYPES: u32 = 4;
+/// Bytes of a canonical type id, in displays and in the vmctx's list.
+pub const TYPE_ID_BYTES: u32 = 4;
 
 /// What a function table's cell holds before it was filled from its segment.
 pub const FUNCREF_CELL_LAZY: u64 = 0;

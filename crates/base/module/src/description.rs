@@ -110,6 +110,34 @@ impl Module {
         ty.unwrap_or(&EMPTY)
     }
 
+    /// Number of a type's supertypes, the direct and the indirect ones.
+    #[must_use]
+    pub fn supertype_count(&self, index: TypeIndex) -> u32 {
+        self.supertypes(index).count() as u32
+    }
+
+    /// A type's supertypes, the direct one first.
+    pub fn supertypes(&self, index: TypeIndex) -> impl Iterator<Item = TypeIndex> + '_ {
+        let supertype = |index: &TypeIndex| match self.types[*index].supertype {
+            // A supertype comes before its subtypes, so this ends.
+            Some(TypeUse::Index(of)) if of < *index => Some(of),
+            _ => None,
+        };
+        std::iter::successors(supertype(&index), supertype)
+    }
+
+    /// Whether a heap type is declared to be a type or a subtype of it. The answer may be no for
+    /// types that are equal without being the same.
+    #[must_use]
+    pub fn is_declared_as(&self, heap: HeapType, index: TypeIndex) -> bool {
+        match heap {
+            HeapType::Concrete(ConcreteType { ty: TypeUse::Index(found), .. }) => {
+                found == index || self.supertypes(found).any(|of| of == index)
+            }
+            _ => false,
+        }
+    }
+
     /// Bytes of a function body: from the locals' declaration to the final `end`.
     #[must_use]
     pub fn body_bytes(&self, index: DefinedFuncIndex) -> &[u8] {

@@ -128,7 +128,8 @@ impl Features {
         .with(Feature::ExtendedConst)
         .with(Feature::MultiMemory)
         .with(Feature::Memory64)
-        .with(Feature::TailCall);
+        .with(Feature::TailCall)
+        .with(Feature::FunctionReferences);
 
     /// The set called `wasm1`, `wasm2`, `wasm3` or `default`.
     #[must_use]

@@ -82,7 +82,7 @@ impl<'a> Gen<'a> {
         self.asm.store(Size::S64, field, self.roles.vmctx);
     }
 
-    fn emit_call(&mut self, callee: Callee, index: TypeIndex) {
+    pub(crate) fn emit_call(&mut self, callee: Callee, index: TypeIndex) {
         self.mark();
         let ty: &'a FuncType = self.module.signature(index);
         let shape = self.shapes.get(self.module, index);
@@ -203,7 +203,7 @@ impl<'a> Gen<'a> {
 
     /// Replaces this function's frame by the callee's: arguments on the stack are put together
     /// at the stack pointer first, then moved to where this function's own were.
-    fn emit_return_call(&mut self, callee: Callee, index: TypeIndex) {
+    pub(crate) fn emit_return_call(&mut self, callee: Callee, index: TypeIndex) {
         self.mark();
         let shape = self.shapes.get(self.module, index);
         let first = self.top(shape.params.len());

@@ -365,8 +365,13 @@ impl<'a> Gen<'a> {
     /// `br_if`.
     pub(crate) fn br_if(&mut self, label: u32) {
         let condition = self.pop();
-        let depth = self.depth(label);
         let cond = self.test(condition);
+        self.branch_if(cond, label);
+    }
+
+    /// Branches if the flags say so.
+    pub(crate) fn branch_if(&mut self, cond: Cond, label: u32) {
+        let depth = self.depth(label);
         if self.blocks[depth].kind != Kind::Body {
             // Needed at the label and soon after; only moves, so the flags survive.
             self.reload_pins();

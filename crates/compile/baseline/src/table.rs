@@ -12,12 +12,11 @@ use crate::state::Ty;
 use crate::x86_64::{Alu, Cc, Gpr, Mem, Size};
 use wasmoor_abi::trap::FaultKind;
 use wasmoor_abi::vmctx::{
-    FUNCREF_CELL_NULL, FUNCREF_TYPE, Place, TABLE_BASE, TABLE_LENGTH, VMCTX_TYPE_IDS,
+    DISPLAY_COUNT, DISPLAY_TYPES, FUNCREF_CELL_NULL, FUNCREF_DISPLAY, FUNCREF_TYPE, Place,
+    TABLE_BASE, TABLE_LENGTH, TYPE_ID_BYTES, VMCTX_TYPE_IDS,
 };
-use wasmoor_abi::{HeapType, Libcall, TableIndex, TableType, TrapCode, TypeIndex};
+use wasmoor_abi::{Libcall, TableIndex, TableType, TrapCode, TypeIndex};
 
-/// Bytes of a canonical type id in the vmctx's list.
-const TYPE_ID_BYTES: u32 = 4;
 /// Logarithm of the size of an element.
 const ELEMENT_LOG2: u8 = 3;
 
@@ -117,18 +116,37 @@ impl Gen<'_> {
         let table_type = self.table_type(table);
         let null = Some(TrapCode::UninitializedElement);
         self.load_funcref(table, &table_type, TrapCode::UndefinedElement, null);
-        if table_type.element.heap != HeapType::func_type(TypeIndex::from_u32(ty)) {
-            self.asm.mov(Size::S64, Gpr::R11, self.vmctx_field(VMCTX_TYPE_IDS));
-            // At most a million types.
-            let expected = Mem::new(Gpr::R11, (ty * TYPE_ID_BYTES).cast_signed());
-            self.asm.mov(Size::S32, Gpr::R11, expected);
-            let found = Mem::new(Gpr::RAX, FUNCREF_TYPE.cast_signed());
-            self.asm.cmp_mem(Size::S32, found, Gpr::R11);
-            self.trap_if(Cc::NE, TrapCode::IndirectCallTypeMismatch);
+        let ty = TypeIndex::from_u32(ty);
+        if !self.module.is_declared_as(table_type.element.heap, ty) {
+            self.check_type(ty);
         }
         // The call gives up everything that it does not pass on.
         self.release_gpr(Gpr::RAX);
         self.gprs.free &= !Gpr::RAX.bit();
+    }
+
+    /// Traps unless the function reference in rax is of a type, or of a subtype of it.
+    fn check_type(&mut self, ty: TypeIndex) {
+        let trap = TrapCode::IndirectCallTypeMismatch;
+        let found = if self.module.types[ty].is_final {
+            Mem::new(Gpr::RAX, FUNCREF_TYPE.cast_signed())
+        } else {
+            // At most 63 supertypes.
+            let depth = self.module.supertype_count(ty);
+            let display = self.alloc_gpr();
+            self.asm.mov(Size::S64, display, Mem::new(Gpr::RAX, FUNCREF_DISPLAY.cast_signed()));
+            let count = Mem::new(display, DISPLAY_COUNT.cast_signed());
+            self.asm.alu_imm(Alu::Cmp, Size::S32, count, depth.cast_signed());
+            self.trap_if(Cc::BE, trap);
+            self.release_gpr(display);
+            Mem::new(display, (DISPLAY_TYPES + depth * TYPE_ID_BYTES).cast_signed())
+        };
+        self.asm.mov(Size::S64, Gpr::R11, self.vmctx_field(VMCTX_TYPE_IDS));
+        // At most a million types.
+        let expected = Mem::new(Gpr::R11, (ty.as_u32() * TYPE_ID_BYTES).cast_signed());
+        self.asm.mov(Size::S32, Gpr::R11, expected);
+        self.asm.cmp_mem(Size::S32, found, Gpr::R11);
+        self.trap_if(Cc::NE, trap);
     }
 
     /// `table.get`.

@@ -60,6 +60,7 @@ macro_rules! refuse {
     (@bulk_memory $($rest:tt)*) => {};
     (@reference_types $($rest:tt)*) => {};
     (@tail_call $($rest:tt)*) => {};
+    (@function_references $($rest:tt)*) => {};
     (@$proposal:ident $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
         fn $visit(&mut self, $($arg: $ty),*) {
             $( let _ = $arg; )*
@@ -102,6 +103,7 @@ impl<'a> VisitOperator<'a> for Operators<'_, 'a> {
         visit_end = end();
         visit_return = emit_return();
         visit_select = select();
+        visit_ref_as_non_null = ref_as_non_null();
     }
 
     indexed! {
@@ -109,6 +111,10 @@ impl<'a> VisitOperator<'a> for Operators<'_, 'a> {
         visit_br_if(label) = br_if(label);
         visit_call(func) = call(func);
         visit_call_indirect(ty, table) = call_indirect(ty, table);
+        visit_br_on_null(label) = br_on_null(label);
+        visit_br_on_non_null(label) = br_on_non_null(label);
+        visit_call_ref(ty) = call_ref(ty);
+        visit_return_call_ref(ty) = return_call_ref(ty);
         visit_return_call(func) = return_call(func);
         visit_return_call_indirect(ty, table) = return_call_indirect(ty, table);
         visit_local_get(local) = local_get(local);

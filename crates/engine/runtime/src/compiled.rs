@@ -6,10 +6,11 @@ use crate::heat::{Heat, TierUpLimit};
 use crate::lazy;
 use crate::mixed::Chooser;
 use crate::tier;
+use crate::types::ModuleTypes;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use wasmoor_abi::{CanonicalTypeId, DefinedFuncIndex, SubType, Tunables};
+use wasmoor_abi::{DefinedFuncIndex, Tunables};
 use wasmoor_codegen::{CallMode, CompileJob, CompiledFunction, ModuleCode, SampleHook};
 use wasmoor_module::Module;
 
@@ -19,7 +20,7 @@ pub struct CompiledModule {
     engine: Engine,
     module: Arc<Module>,
     code: Arc<ModuleCode>,
-    type_ids: Box<[CanonicalTypeId]>,
+    types: ModuleTypes,
     plan: Plan,
     /// Where functions are compiled twice.
     heat: Option<Heat>,
@@ -70,13 +71,7 @@ impl CompiledModule {
         if plan != Plan::First && !engine.has(Rank::Second) {
             return Err(Error::usage("the engine has no second compiler"));
         }
-        let types = engine.types();
-        // Function references without a group are all that the registry can tell apart so far.
-        let plain = |ty: &SubType| ty.is_final && ty.supertype.is_none() && ty.as_func().is_some();
-        if module.rec_groups.len() != module.types.len() || !module.types.values().all(plain) {
-            return Err(Error::usage("subtypes, structs and arrays are not implemented"));
-        }
-        let type_ids = module.types.keys().map(|ty| types.intern(module.signature(ty))).collect();
+        let types = ModuleTypes::register(engine.types(), &module)?;
         let reserving = |error| ErrorKind::System { what: "reserve memory for code", error };
         let functions = module.bodies.len();
         let chooser = chooser(engine, plan, functions).map_err(reserving)?;
@@ -89,7 +84,7 @@ impl CompiledModule {
             engine: engine.clone(),
             module,
             code: code.map_err(reserving)?,
-            type_ids,
+            types,
             plan,
             heat: tiered.then(|| Heat::new(functions, engine.tier_up_budget())),
             chooser,
@@ -125,10 +120,10 @@ impl CompiledModule {
         &self.code
     }
 
-    /// Canonical ids of the module's types.
+    /// The module's types in the engine.
     #[must_use]
-    pub fn type_ids(&self) -> &[CanonicalTypeId] {
-        &self.type_ids
+    pub fn types(&self) -> &ModuleTypes {
+        &self.types
     }
 
     /// Who makes its code.

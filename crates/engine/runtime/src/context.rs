@@ -93,12 +93,15 @@ pub struct FuncRef {
     pub type_id: u32,
     /// Index in its module (or 0 for a host function), for the runtime alone.
     pub func_index: u32,
+    /// Display of its type, which the store keeps.
+    pub display: *const u32,
 }
 
 const _: () = {
     assert!(offset_of!(FuncRef, slot) == vmctx::FUNCREF_SLOT as usize);
     assert!(offset_of!(FuncRef, vmctx) == vmctx::FUNCREF_VMCTX as usize);
     assert!(offset_of!(FuncRef, type_id) == vmctx::FUNCREF_TYPE as usize);
+    assert!(offset_of!(FuncRef, display) == vmctx::FUNCREF_DISPLAY as usize);
     assert!(size_of::<FuncRef>() == vmctx::FUNCREF_BYTES as usize);
 };
 

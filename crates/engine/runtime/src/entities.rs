@@ -10,6 +10,7 @@
 use crate::context::{Definition, GlobalCell};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Meter;
+use crate::types::RegisteredType;
 use crate::value::Val;
 use wasmoor_abi::entity::entity_impl;
 use wasmoor_abi::vmctx::{FUNCREF_CELL_LAZY, FUNCREF_CELL_NULL};
@@ -135,8 +136,10 @@ impl MemoryEntity {
 /// A table of a store.
 #[derive(Debug)]
 pub struct TableEntity {
-    /// Its type; the minimum is that at creation.
+    /// Its type in the engine's terms; the minimum is that at creation.
     pub ty: TableType,
+    /// Keeps the type of a host-made table's elements.
+    pub(crate) kept_type: Option<RegisteredType>,
     storage: TableStorage,
     definition: *mut Definition,
     owned: Option<Box<Definition>>,
@@ -156,7 +159,8 @@ impl TableEntity {
             meter.refund_table(ty.minimum);
             Error::from(ErrorKind::Limit(error.to_string()))
         })?;
-        Ok(TableEntity { ty, storage, definition: std::ptr::null_mut(), owned: None })
+        let definition = std::ptr::null_mut();
+        Ok(TableEntity { ty, kept_type: None, storage, definition, owned: None })
     }
 
     /// As [`MemoryEntity::place`].
@@ -262,8 +266,10 @@ fn decode(element: RefType, cell: u64) -> u64 {
 /// A global of a store.
 #[derive(Debug)]
 pub struct GlobalEntity {
-    /// Its type.
+    /// Its type in the engine's terms.
     pub ty: GlobalType,
+    /// Keeps the type of a host-made global's value.
+    _kept_type: Option<RegisteredType>,
     cell: *mut GlobalCell,
     /// Keeps a host-made global's cell, which is only used through `cell`.
     _owned: Option<Box<GlobalCell>>,
@@ -275,14 +281,13 @@ impl GlobalEntity {
     /// # Safety
     /// `cell` stays valid as long as the entity lives.
     pub(crate) unsafe fn in_vmctx(ty: GlobalType, cell: *mut GlobalCell) -> Self {
-        GlobalEntity { ty, cell, _owned: None }
+        GlobalEntity { ty, _kept_type: None, cell, _owned: None }
     }
 
     /// A global with a cell of its own.
-    #[must_use]
-    pub fn owned(ty: GlobalType, value: Val) -> Self {
+    pub(crate) fn owned(ty: GlobalType, value: Val, kept_type: Option<RegisteredType>) -> Self {
         let mut owned = Box::new(GlobalCell(value.to_bits()));
-        GlobalEntity { ty, cell: &raw mut *owned, _owned: Some(owned) }
+        GlobalEntity { ty, _kept_type: kept_type, cell: &raw mut *owned, _owned: Some(owned) }
     }
 
     /// Address of the cell.

@@ -1,6 +1,7 @@
 //! What can go wrong: one error type at the edge, small enums inside.
 
 use crate::backtrace::Backtrace;
+use crate::types::UnknownType;
 use std::error::Error as StdError;
 use std::fmt;
 use wasmoor_abi::TrapCode;
@@ -43,7 +44,16 @@ pub enum ErrorKind {
         /// Its answer.
         error: std::io::Error,
     },
-    /// The host used the API with values that do not fit: another type, another store.
+    /// A type was named that is not (or no longer) known to the engine at hand.
+    UnknownType(UnknownType),
+    /// A value, or something to be linked, was given that is not of the type wanted.
+    TypeMismatch {
+        /// The type wanted, as text.
+        expected: String,
+        /// The type given, as text.
+        found: String,
+    },
+    /// The host used the API with values that do not fit: another number of them, another store.
     Usage(String),
 }
 
@@ -169,6 +179,12 @@ impl From<LinkError> for Error {
     }
 }
 
+impl From<UnknownType> for Error {
+    fn from(error: UnknownType) -> Self {
+        ErrorKind::UnknownType(error).into()
+    }
+}
+
 impl From<Box<dyn StdError + Send + Sync>> for Error {
     fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
         Error::host(error)
@@ -202,6 +218,10 @@ impl fmt::Display for Error {
             ErrorKind::Host(failure) => failure.error.fmt(f),
             ErrorKind::Limit(what) => f.write_str(what),
             ErrorKind::System { what, error } => write!(f, "cannot {what}: {error}"),
+            ErrorKind::UnknownType(unknown) => unknown.fmt(f),
+            ErrorKind::TypeMismatch { expected, found } => {
+                write!(f, "expected a value of type {expected}, found {found}")
+            }
             ErrorKind::Usage(message) => f.write_str(message),
         }
     }
@@ -213,6 +233,7 @@ impl StdError for Error {
             ErrorKind::Compile { error, .. } => Some(error),
             ErrorKind::Host(failure) => failure.error.source(),
             ErrorKind::System { error, .. } => Some(error),
+            ErrorKind::UnknownType(unknown) => Some(unknown),
             _ => None,
         }
     }

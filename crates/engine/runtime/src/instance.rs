@@ -14,7 +14,7 @@ use crate::store::StoreInner;
 use crate::value::FuncPtr;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::UnsafeCell;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmoor_abi::entity::{EntityRef, PrimaryMap};
@@ -31,7 +31,9 @@ pub struct Instance {
     pub(crate) memories: PrimaryMap<MemoryIndex, MemoryId>,
     pub(crate) tables: PrimaryMap<TableIndex, TableId>,
     pub(crate) globals: PrimaryMap<GlobalIndex, GlobalId>,
-    /// References to functions, filled when first asked for.
+    /// The functions given as imports: a reference to one is a reference to the function itself.
+    pub(crate) imported_funcs: Vec<FuncPtr>,
+    /// References to functions, filled when first asked for; those of imports are not used.
     references: Box<[UnsafeCell<FuncRef>]>,
     /// Held while a reference is filled.
     filling: Mutex<()>,
@@ -56,6 +58,7 @@ impl Instance {
             memories: PrimaryMap::new(),
             tables: PrimaryMap::new(),
             globals: PrimaryMap::new(),
+            imported_funcs: Vec::new(),
             references: unset_references(functions),
             filling: Mutex::new(()),
             dropped_elems: vec![false; elems].into(),
@@ -68,7 +71,7 @@ impl Instance {
             store: store.context_ptr(),
             libcalls: (&raw const crate::arch::LIBCALLS).cast(),
             poll_page: store.poll.page(),
-            type_ids: instance.module.type_ids().as_ptr().cast(),
+            type_ids: instance.module.types().ids().as_ptr().cast(),
             instance: &raw mut *instance,
             slots: instance.module.code().slots_start(),
             reserved: 0,
@@ -118,6 +121,9 @@ impl Instance {
 
     /// The function reference of one of the instance's functions.
     pub fn func(&self, index: FuncIndex) -> FuncPtr {
+        if let Some(&imported) = self.imported_funcs.get(index.index()) {
+            return imported;
+        }
         let cell = self.references[index.index()].get();
         // SAFETY: an aligned pointer of a living cell, which is only accessed as an atomic until it
         // has been set.
@@ -143,28 +149,21 @@ impl Instance {
             (&raw mut (*cell).vmctx).write(reference.vmctx);
             (&raw mut (*cell).type_id).write(reference.type_id);
             (&raw mut (*cell).func_index).write(reference.func_index);
+            (&raw mut (*cell).display).write(reference.display);
         }
         slot.store(reference.slot.cast_mut(), Ordering::Release);
     }
 
     fn make_reference(&self, index: FuncIndex) -> FuncRef {
         let module = self.module();
-        let type_id = self.module.type_ids()[module.functions[index].index()].0;
+        let ty = self.module.types().get(module.functions[index]);
+        let (type_id, display) = (ty.id().0, ty.display());
         let func_index = index.as_u32();
-        match module.defined_func(index) {
-            Some(defined) => FuncRef {
-                slot: self.module.code().slot(defined),
-                vmctx: self.vmctx(),
-                type_id,
-                func_index,
-            },
-            None => {
-                let import = self.field::<ImportedFunc>(module.layout.imported_func(index));
-                // SAFETY: imports are filled in before any function can be asked for.
-                let import = unsafe { import.read() };
-                FuncRef { slot: import.slot, vmctx: import.vmctx, type_id, func_index }
-            }
-        }
+        // Imported functions have references already.
+        let slot = module.defined_func(index).map(|defined| self.module.code().slot(defined));
+        debug_assert!(slot.is_some(), "{index} is imported but was not given");
+        let slot = slot.map_or(ptr::null(), ptr::from_ref);
+        FuncRef { slot, vmctx: self.vmctx(), type_id, func_index, display }
     }
 
     /// What an index stands for in the store.

@@ -64,7 +64,7 @@ fn allocate(
     if !module.engine().same(store.engine()) {
         return Err(Error::usage("the module was loaded by another engine than the store's"));
     }
-    check_imports(store, module.module(), imports)?;
+    check_imports(store, module, imports)?;
     if store.instances.len() >= store.meter.limits.instances_max as usize {
         let max = store.meter.limits.instances_max;
         return Err(ErrorKind::Limit(format!("the store has {max} instances, its limit")).into());
@@ -83,12 +83,12 @@ fn allocate(
 fn add_imports(store: &StoreInner, instance: &mut Instance, imports: &[External]) {
     let module = instance.module().clone();
     let layout = &module.layout;
-    let mut funcs = 0;
     for external in imports {
         match *external {
             External::Func(func) => {
-                let offset = layout.imported_func(FuncIndex::from_u32(funcs));
-                funcs += 1;
+                let index = FuncIndex::new(instance.imported_funcs.len());
+                let offset = layout.imported_func(index);
+                instance.imported_funcs.push(func);
                 // SAFETY: the function belongs to the store; the field is the import's.
                 unsafe {
                     let FuncRef { slot, vmctx, .. } = *func.as_ref();
@@ -132,6 +132,7 @@ fn add_tables(store: &mut StoreInner, instance: &mut Instance) -> Result<(), Err
     let module = instance.module().clone();
     for (index, &ty) in module.tables.iter().skip(instance.tables.len()) {
         // Filled with their initial element later: it may refer to globals and functions.
+        let ty = instance.compiled().types().table_type(ty);
         let mut table = TableEntity::new(ty, 0, &mut store.meter)?;
         match module.layout.table(index) {
             // SAFETY: as for memories.
@@ -152,6 +153,7 @@ fn add_globals(store: &mut StoreInner, instance: &mut Instance) {
             debug_assert!(false, "defined globals are inline");
             continue;
         };
+        let ty = instance.compiled().types().global_type(ty);
         let cell = instance.field::<GlobalCell>(offset);
         // SAFETY: the cell is in the context block, which lives as long as the store.
         let global = unsafe {
@@ -215,7 +217,12 @@ fn eval_index(
 }
 
 /// All imports that do not fit, with their types.
-fn check_imports(store: &StoreInner, module: &Module, given: &[External]) -> Result<(), Error> {
+fn check_imports(
+    store: &StoreInner,
+    compiled: &CompiledModule,
+    given: &[External],
+) -> Result<(), Error> {
+    let module = compiled.module();
     if given.len() != module.imports.len() {
         return Err(Error::usage(format!(
             "the module has {} imports, {} were given",
@@ -227,7 +234,7 @@ fn check_imports(store: &StoreInner, module: &Module, given: &[External]) -> Res
         .imports
         .iter()
         .zip(given)
-        .filter(|(import, external)| !fits(store, module, import.entity, **external))
+        .filter(|(import, external)| !fits(store, compiled, import.entity, **external))
         .map(|(import, external)| ImportError {
             module: import.module.clone(),
             name: import.name.clone(),
@@ -253,13 +260,21 @@ pub fn unknown_imports<'a>(
     ErrorKind::Imports(errors.collect()).into()
 }
 
-fn fits(store: &StoreInner, module: &Module, wanted: EntityIndex, given: External) -> bool {
+fn fits(
+    store: &StoreInner,
+    compiled: &CompiledModule,
+    wanted: EntityIndex,
+    given: External,
+) -> bool {
+    let (module, types) = (compiled.module(), compiled.types());
+    let registry = store.engine().types();
     match (wanted, given) {
         (EntityIndex::Func(index), External::Func(func)) => {
-            store.engine().types().intern(module.func_type(index)) == store.func_type_id(func)
+            let wanted = types.get(module.functions[index]).heap_type();
+            registry.func_matches(store.func_type_id(func), wanted)
         }
         (EntityIndex::Table(index), External::Table(id)) => {
-            let (wanted, table) = (&module.tables[index], &store.tables[id]);
+            let (wanted, table) = (types.table_type(module.tables[index]), &store.tables[id]);
             wanted.element == table.ty.element
                 && wanted.index64 == table.ty.index64
                 && limits_fit(wanted.minimum, wanted.maximum, table.len(), table.ty.maximum)
@@ -272,7 +287,11 @@ fn fits(store: &StoreInner, module: &Module, wanted: EntityIndex, given: Externa
                 && limits_fit(wanted.minimum, wanted.maximum, memory.pages(), memory.ty.maximum)
         }
         (EntityIndex::Global(index), External::Global(id)) => {
-            module.globals[index] == store.globals[id].ty
+            let (wanted, given) = (types.global_type(module.globals[index]), store.globals[id].ty);
+            // Who can set it may set any value of its type (`match-globaltype`).
+            wanted.mutable == given.mutable
+                && registry.matches(given.content, wanted.content)
+                && (!wanted.mutable || registry.matches(wanted.content, given.content))
         }
         _ => false,
     }

@@ -47,5 +47,5 @@ pub use invoke::{invoke, invoke_integers};
 pub use limits::{Meter, StoreLimits};
 pub use poll::InterruptHandle;
 pub use store::StoreInner;
-pub use types::TypeRegistry;
+pub use types::{ModuleTypes, RegisteredType, TypeRegistry, UnknownType};
 pub use value::{AnyRefId, ExnRefId, ExternRefId, FuncPtr, Val};

@@ -15,6 +15,7 @@ use crate::host_func::{HostFuncDefinition, Panic};
 use crate::instance::Instance;
 use crate::limits::Meter;
 use crate::poll::{InterruptHandle, PollState};
+use crate::types::RegisteredType;
 use crate::value::{ExternRefId, FuncPtr, Val};
 use std::any::Any;
 use std::ptr::{self, NonNull};
@@ -73,6 +74,8 @@ struct HostFunc {
     reference: FuncRef,
     /// Keeps the data that the context points to.
     _definition: Arc<HostFuncDefinition>,
+    /// Keeps the type that the reference names.
+    _ty: RegisteredType,
 }
 
 // SAFETY: raw pointers in the store lead to memory that it owns; wasm runs only while a thread
@@ -199,29 +202,46 @@ impl StoreInner {
     /// A table made by the host, filled with a reference.
     ///
     /// # Errors
-    /// When the meter or the system refuses it.
+    /// When the meter or the system refuses it, or the engine does not know the elements' type.
     pub fn create_table(&mut self, ty: TableType, init: Val) -> Result<TableId, Error> {
+        let kept_type = self.engine.types().keep(ValType::Ref(ty.element))?;
         let mut table = TableEntity::new(ty, init.to_bits() as u64, &mut self.meter)?;
+        table.kept_type = kept_type;
         table.place_owned();
         Ok(self.tables.push(table))
     }
 
     /// A global made by the host; the value's type has been checked.
-    pub fn create_global(&mut self, ty: GlobalType, value: Val) -> GlobalId {
-        self.globals.push(GlobalEntity::owned(ty, value))
+    ///
+    /// # Errors
+    /// When the engine does not know the type.
+    pub fn create_global(&mut self, ty: GlobalType, value: Val) -> Result<GlobalId, Error> {
+        let kept_type = self.engine.types().keep(ty.content)?;
+        Ok(self.globals.push(GlobalEntity::owned(ty, value, kept_type)))
     }
 
-    /// Makes a host function of this store.
-    pub fn create_host_func(&mut self, definition: &Arc<HostFuncDefinition>) -> FuncPtr {
+    /// Makes a host function of this store. `ty` is the definition's type in the store's engine.
+    ///
+    /// # Panics
+    /// When `ty` is a type of another engine.
+    pub fn create_host_func(
+        &mut self,
+        definition: &Arc<HostFuncDefinition>,
+        ty: RegisteredType,
+    ) -> FuncPtr {
+        assert!(ty.is_of(self.engine.types()), "a host function's type is of another engine");
+        debug_assert_eq!(ty.ty().as_func(), Some(definition.ty()));
         let store = self.context_ptr();
         let mut func = Box::new(HostFunc {
             context: definition.context(store),
             reference: FuncRef {
                 slot: ptr::null(),
                 vmctx: 0,
-                type_id: self.engine.types().intern(definition.ty()).0,
+                type_id: ty.id().0,
                 func_index: 0,
+                display: ty.display(),
             },
+            _ty: ty,
             _definition: definition.clone(),
         });
         func.reference.slot = &raw const func.context.slot;
@@ -231,18 +251,26 @@ impl StoreInner {
         reference
     }
 
-    /// Type of a function of this store.
+    /// Type of a function of this store, what it mentions named by `TypeUse::Defined`.
     #[must_use]
     pub fn func_type(&self, func: FuncPtr) -> FuncType {
-        // SAFETY: functions of a store live as long as it does.
-        let id = CanonicalTypeId(unsafe { func.as_ref() }.type_id);
-        self.engine.types().get(id).unwrap_or_else(|| FuncType::new([], []))
+        let ty = self.registered_func_type(func);
+        let ty = ty.as_ref().and_then(|ty| ty.ty().as_func());
+        ty.cloned().unwrap_or_else(|| FuncType::new([], []))
+    }
+
+    /// Type of a function of this store.
+    #[must_use]
+    pub fn registered_func_type(&self, func: FuncPtr) -> Option<RegisteredType> {
+        let ty = self.engine.types().of_id(self.func_type_id(func));
+        debug_assert!(ty.is_some(), "a store keeps its functions' types");
+        ty
     }
 
     /// Canonical id of a function's type.
     #[must_use]
     pub fn func_type_id(&self, func: FuncPtr) -> CanonicalTypeId {
-        // SAFETY: as in `func_type`.
+        // SAFETY: functions of a store live as long as it does.
         CanonicalTypeId(unsafe { func.as_ref() }.type_id)
     }
 
@@ -255,7 +283,12 @@ impl StoreInner {
         if value.is_null() {
             return wanted.nullable && found.family() == wanted.family();
         }
-        found.non_null().matches(wanted, |_, _| false)
+        match value {
+            Val::Func(Some(func)) => {
+                self.engine.types().func_matches(self.func_type_id(*func), wanted.heap)
+            }
+            _ => found.non_null().matches(wanted, |_, _| false),
+        }
     }
 
     /// Keeps an object of the host's for guests to refer to, as long as the store lives.

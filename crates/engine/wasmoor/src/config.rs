@@ -1,6 +1,6 @@
 //! Engines and their configuration.
 
-use crate::{Error, Features, Result};
+use crate::{Error, Features, Result, ValType};
 use wasmoor_abi::{MemoryMode, Tunables};
 use wasmoor_codegen::FunctionCompiler;
 use wasmoor_runtime::{self as runtime, Compilers, Plan, TierUpBudget};
@@ -165,6 +165,13 @@ impl Engine {
     #[must_use]
     pub fn features(&self) -> &Features {
         &self.inner.config().features
+    }
+
+    /// Whether every value of one type is a value of the other. Defined types that this engine
+    /// does not know match nothing but themselves.
+    #[must_use]
+    pub fn type_matches(&self, ty: ValType, other: ValType) -> bool {
+        self.inner.types().matches(ty, other)
     }
 
     /// How accesses to 32-bit memories are checked.

@@ -8,7 +8,7 @@
 use crate::func::Func;
 use crate::store::{AsContext, AsContextMut, check_store};
 use crate::val::Val;
-use crate::{Error, GlobalType, MemoryType, Result, TableType, ValType};
+use crate::{Error, ErrorKind, GlobalType, MemoryType, Result, TableType, ValType};
 use wasmoor_runtime::store::StoreId;
 use wasmoor_runtime::{self as runtime, GlobalId, MemoryId, TableId};
 
@@ -274,7 +274,7 @@ impl Global {
         let mut store = store.as_context_mut();
         let inner = store.inner();
         let value = checked(inner, value, ty.content)?;
-        Ok(Global { store: inner.id(), id: inner.create_global(ty, value) })
+        Ok(Global { store: inner.id(), id: inner.create_global(ty, value)? })
     }
 
     /// The type.
@@ -317,6 +317,11 @@ pub(crate) fn checked(
     if store.value_is(&runtime_value, ty) {
         Ok(runtime_value)
     } else {
-        Err(Error::usage(format!("expected a value of type {ty}, found {}", value.ty())))
+        let found = match value {
+            Val::FuncRef(Some(func)) => format!("a function {}", store.func_type(func.ptr)),
+            _ if runtime_value.is_null() => format!("null of {}", value.ty()),
+            _ => value.ty().to_string(),
+        };
+        Err(ErrorKind::TypeMismatch { expected: ty.to_string(), found }.into())
     }
 }

@@ -10,6 +10,7 @@ use crate::entities::checked;
 use crate::func_types::{Arguments, FromArguments, Returns, WasmParams, WasmResults, WasmTy};
 use crate::store::{AsContext, AsContextMut, Caller, check_store};
 use crate::typed::TypedFunc;
+use crate::types::RegisteredType;
 use crate::val::Val;
 use crate::{Error, FuncType, Result, ValType};
 use std::sync::Arc;
@@ -37,43 +38,73 @@ impl Func {
         mut store: impl AsContextMut<Data = T>,
         func: impl IntoFunc<T, P, R>,
     ) -> Func {
-        Self::from_definition(store.as_context_mut().inner(), &Arc::new(func.into_definition()))
+        let definition = Arc::new(func.into_definition());
+        // Types of Rust mention no defined types.
+        Self::of_known_type(store.as_context_mut().inner(), &definition)
     }
 
     /// A host function of a type known at run time.
+    ///
+    /// # Panics
+    /// When the type mentions types that the store's engine does not know; [`RegisteredType::func`]
+    /// finds that out.
     pub fn new<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Func {
         let definition = Arc::new(untyped_definition(ty, func));
-        Self::from_definition(store.as_context_mut().inner(), &definition)
+        Self::of_known_type(store.as_context_mut().inner(), &definition)
+    }
+
+    #[track_caller]
+    fn of_known_type(store: &mut StoreInner, definition: &Arc<HostFuncDefinition>) -> Func {
+        match store.engine().types().register_func(definition.ty()) {
+            Ok(ty) => Self::from_definition(store, definition, ty),
+            Err(unknown) => panic!("a host function's type: {unknown}"),
+        }
     }
 
     pub(crate) fn from_definition(
         store: &mut StoreInner,
         definition: &Arc<HostFuncDefinition>,
+        ty: runtime::RegisteredType,
     ) -> Func {
-        Func { store: store.id(), ptr: store.create_host_func(definition) }
+        Func { store: store.id(), ptr: store.create_host_func(definition, ty) }
     }
 
-    /// The type.
+    /// The type. Defined types that it mentions are the engine's; the store keeps them.
     pub fn ty(&self, store: impl AsContext) -> FuncType {
         let store = store.as_context();
         check_store(self.store, store.inner());
         store.inner().func_type(self.ptr)
     }
 
+    /// The function's place among the engine's types.
+    pub fn registered_type(&self, store: impl AsContext) -> RegisteredType {
+        let store = store.as_context();
+        check_store(self.store, store.inner());
+        let ty = store.inner().registered_func_type(self.ptr);
+        RegisteredType { inner: ty.expect("a store keeps its functions' types") }
+    }
+
     /// The function with its Rust type.
     ///
     /// # Errors
-    /// When its type is another.
+    /// When its type is another: its parameters must take the Rust parameters, and the Rust
+    /// results its results.
     pub fn typed<P: WasmParams, R: WasmResults>(
         &self,
         store: impl AsContext,
     ) -> Result<TypedFunc<P, R>> {
-        let ty = self.ty(store);
-        if *ty.params == *P::TYPES && *ty.results == *R::TYPES {
+        let ty = self.ty(&store);
+        let context = store.as_context();
+        let types = context.inner().engine().types();
+        let all_match = |given: &[ValType], wanted: &[ValType]| {
+            given.len() == wanted.len()
+                && given.iter().zip(wanted).all(|(&given, &wanted)| types.matches(given, wanted))
+        };
+        if all_match(P::TYPES, &ty.params) && all_match(&ty.results, R::TYPES) {
             return Ok(TypedFunc::new_unchecked(*self));
         }
         let wanted = FuncType::new(P::TYPES.iter().copied(), R::TYPES.iter().copied());

@@ -37,6 +37,7 @@ mod module;
 mod source;
 mod store;
 mod typed;
+mod types;
 mod val;
 
 pub use config::{Config, Engine, MemoryChoice, Tier};
@@ -49,6 +50,7 @@ pub use module::{ExportType, ExternType, ImportType, Module, ModuleOptions};
 pub use source::{SourceLocation, locate};
 pub use store::{AsContext, AsContextMut, Caller, RawMemory, Store, StoreContext, StoreContextMut};
 pub use typed::TypedFunc;
+pub use types::RegisteredType;
 pub use val::{AnyRef, ExnRef, ExternRef, Val};
 pub use wasmoor_abi::{
     CompositeKind, ConcreteType, DefinedType, FuncType, GlobalType, HeapType, MemoryType,
@@ -57,7 +59,7 @@ pub use wasmoor_abi::{
 pub use wasmoor_module::{Feature, Features, LoadError};
 pub use wasmoor_runtime::{
     Backtrace, CompileStats, Deadline, Error, ErrorKind, Frame, HostFailure, ImportError,
-    InterruptHandle, Meter, StoreLimits, TierUpBudget, TierUpLimit, Trap,
+    InterruptHandle, Meter, StoreLimits, TierUpBudget, TierUpLimit, Trap, UnknownType,
 };
 
 /// A result with [`Error`].

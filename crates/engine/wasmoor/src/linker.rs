@@ -8,7 +8,7 @@ use crate::store::{AsContext, AsContextMut, Caller, check_store};
 use crate::{Engine, Error, FuncType, Result, Val};
 use std::collections::HashMap;
 use std::sync::Arc;
-use wasmoor_runtime::HostFuncDefinition;
+use wasmoor_runtime::{HostFuncDefinition, RegisteredType};
 
 /// Names definitions and satisfies modules' imports with them.
 ///
@@ -24,7 +24,8 @@ pub struct Linker<T> {
 #[derive(Clone)]
 enum Definition {
     Extern(Extern),
-    HostFunc(Arc<HostFuncDefinition>),
+    /// With its type in the linker's engine.
+    HostFunc(Arc<HostFuncDefinition>, RegisteredType),
 }
 
 impl<T> std::fmt::Debug for Linker<T> {
@@ -97,14 +98,15 @@ impl<T: 'static> Linker<T> {
         name: &str,
         func: impl IntoFunc<T, P, R>,
     ) -> Result<&mut Self> {
-        let definition = Definition::HostFunc(Arc::new(func.into_definition()));
+        let definition = self.host_func(func.into_definition())?;
         self.insert(module, name, definition)
     }
 
     /// Defines a host function of a type known at run time.
     ///
     /// # Errors
-    /// When the name is defined already.
+    /// When the name is defined already, or the type mentions types that the linker's engine does
+    /// not know.
     pub fn func_new(
         &mut self,
         module: &str,
@@ -112,7 +114,7 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
-        let definition = Definition::HostFunc(Arc::new(untyped_definition(ty, func)));
+        let definition = self.host_func(untyped_definition(ty, func))?;
         self.insert(module, name, definition)
     }
 
@@ -143,6 +145,11 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
+    fn host_func(&self, definition: HostFuncDefinition) -> Result<Definition> {
+        let ty = self.engine.inner.types().register_func(definition.ty())?;
+        Ok(Definition::HostFunc(Arc::new(definition), ty))
+    }
+
     fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
         let names = self.definitions.entry(module.to_owned()).or_default();
         if !self.shadowing && names.contains_key(name) {
@@ -153,6 +160,9 @@ impl<T: 'static> Linker<T> {
     }
 
     /// What a name stands for in a store.
+    ///
+    /// # Panics
+    /// When the name is a host function and the store is of another engine than the linker.
     pub fn get(
         &self,
         mut store: impl AsContextMut<Data = T>,
@@ -166,16 +176,19 @@ impl<T: 'static> Linker<T> {
     fn realize(store: &mut impl AsContextMut<Data = T>, definition: &Definition) -> Extern {
         match definition {
             Definition::Extern(item) => *item,
-            Definition::HostFunc(func) => {
-                Extern::Func(Func::from_definition(store.as_context_mut().inner(), func))
-            }
+            Definition::HostFunc(func, ty) => Extern::Func(Func::from_definition(
+                store.as_context_mut().inner(),
+                func,
+                ty.clone(),
+            )),
         }
     }
 
     /// Instantiates a module with the definitions that its imports name.
     ///
     /// # Errors
-    /// All imports that nobody defines, with their types; otherwise as [`Instance::new`].
+    /// All imports that nobody defines, with their types; a store of another engine than the
+    /// linker; otherwise as [`Instance::new`].
     ///
     /// # Panics
     /// When a definition belongs to another store.
@@ -184,6 +197,9 @@ impl<T: 'static> Linker<T> {
         mut store: impl AsContextMut<Data = T>,
         module: &Module,
     ) -> Result<Instance> {
+        if !store.as_context_mut().inner().engine().same(&self.engine.inner) {
+            return Err(Error::usage("the store is of another engine than the linker"));
+        }
         let description = module.description();
         let find = |import: &wasmoor_module::Import| {
             self.definitions.get(&import.module).and_then(|names| names.get(&import.name))

@@ -186,30 +186,30 @@ impl Module {
         self.description().name.as_deref()
     }
 
-    /// Imports, in order.
+    /// Imports, in order. Defined types that they mention are the engine's; the module keeps them.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> {
         let module = self.description();
         module.imports.iter().map(|import| ImportType {
             module: &import.module,
             name: &import.name,
-            ty: extern_type(module, import.entity),
+            ty: extern_type(&self.inner, import.entity),
         })
     }
 
-    /// Exports, in order.
+    /// Exports, in order. Defined types that they mention are the engine's; the module keeps them.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> {
         let module = self.description();
-        module
-            .exports
-            .iter()
-            .map(|export| ExportType { name: &export.name, ty: extern_type(module, export.entity) })
+        module.exports.iter().map(|export| ExportType {
+            name: &export.name,
+            ty: extern_type(&self.inner, export.entity),
+        })
     }
 
     /// Type of the export with this name.
     #[must_use]
     pub fn get_export(&self, name: &str) -> Option<ExternType> {
         let module = self.description();
-        module.export(name).map(|entity| extern_type(module, entity))
+        module.export(name).map(|entity| extern_type(&self.inner, entity))
     }
 
     /// The description that validation made.
@@ -225,13 +225,16 @@ impl Module {
     }
 }
 
-fn extern_type(module: &Description, entity: EntityIndex) -> ExternType {
+fn extern_type(compiled: &CompiledModule, entity: EntityIndex) -> ExternType {
+    let (module, types) = (compiled.module(), compiled.types());
     match entity {
-        EntityIndex::Func(index) => ExternType::Func(module.func_type(index).clone()),
-        EntityIndex::Table(index) => ExternType::Table(module.tables[index]),
+        EntityIndex::Func(index) => ExternType::Func(types.func_type(module.func_type(index))),
+        EntityIndex::Table(index) => ExternType::Table(types.table_type(module.tables[index])),
         EntityIndex::Memory(index) => ExternType::Memory(module.memories[index]),
-        EntityIndex::Global(index) => ExternType::Global(module.globals[index]),
-        EntityIndex::Tag(index) => ExternType::Tag(module.signature(module.tags[index]).clone()),
+        EntityIndex::Global(index) => ExternType::Global(types.global_type(module.globals[index])),
+        EntityIndex::Tag(index) => {
+            ExternType::Tag(types.func_type(module.signature(module.tags[index])))
+        }
     }
 }
 

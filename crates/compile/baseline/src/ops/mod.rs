@@ -1,9 +1,10 @@
-//! Numeric and vector operators.
+//! Numeric, vector and reference operators.
 
 mod convert;
 pub(crate) mod float;
 mod int;
 mod lanes;
+mod reference;
 mod vector;
 mod vector_float;
 mod vector_int;

@@ -167,6 +167,7 @@ macro_rules! refuse {
     (@bulk_memory $($rest:tt)*) => {};
     (@reference_types $($rest:tt)*) => {};
     (@tail_call $($rest:tt)*) => {};
+    (@function_references $($rest:tt)*) => {};
     (@$proposal:ident $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
         fn $visit(&mut self, $($arg: $ty),*) -> Result {
             $( let _ = $arg; )*
@@ -249,6 +250,26 @@ impl<'a> VisitOperator<'a> for Operators<'_, '_> {
 
     fn visit_return_call_indirect(&mut self, ty: u32, table: u32) -> Result {
         self.0.return_call_indirect(TableIndex::from_u32(table), TypeIndex::from_u32(ty))
+    }
+
+    fn visit_call_ref(&mut self, ty: u32) -> Result {
+        self.0.call_ref(TypeIndex::from_u32(ty))
+    }
+
+    fn visit_return_call_ref(&mut self, ty: u32) -> Result {
+        self.0.return_call_ref(TypeIndex::from_u32(ty))
+    }
+
+    fn visit_ref_as_non_null(&mut self) -> Result {
+        self.0.ref_as_non_null()
+    }
+
+    fn visit_br_on_null(&mut self, label: u32) -> Result {
+        self.0.br_on_null(label)
+    }
+
+    fn visit_br_on_non_null(&mut self, label: u32) -> Result {
+        self.0.br_on_non_null(label)
     }
 
     fn visit_drop(&mut self) -> Result {

@@ -4,7 +4,8 @@
 //! defined    call the slot's content, or the function itself     vmctx: our own
 //! imported   code = [[vmctx.import.slot]]                        vmctx: [vmctx.import.vmctx]
 //! indirect   f = table[index];  f.type = expected, else trap
-//!            code = [[f.slot]]                                   vmctx: [f.vmctx]
+//! reference  f is not null
+//! both       code = [[f.slot]]                                   vmctx: [f.vmctx]
 //! ```
 //!
 //! Results beyond the registers come back through a return area: a stack slot of the caller,
@@ -25,17 +26,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use wasmoor_abi::call::ResultPlace;
 use wasmoor_abi::vmctx::{
-    FUNCREF_SLOT, FUNCREF_TYPE, FUNCREF_VMCTX, IMPORT_FUNC_SLOT, IMPORT_FUNC_VMCTX,
-    STORE_CALLER_VMCTX, VMCTX_TYPE_IDS,
+    DISPLAY_COUNT, DISPLAY_TYPES, FUNCREF_DISPLAY, FUNCREF_SLOT, FUNCREF_TYPE, FUNCREF_VMCTX,
+    IMPORT_FUNC_SLOT, IMPORT_FUNC_VMCTX, STORE_CALLER_VMCTX, TYPE_ID_BYTES, VMCTX_TYPE_IDS,
 };
 use wasmoor_abi::{
-    DefinedFuncIndex, FuncIndex, FuncType, HeapType, Libcall, SubType, TableIndex, TrapCode,
-    TypeIndex,
+    DefinedFuncIndex, FuncIndex, FuncType, Libcall, SubType, TableIndex, TrapCode, TypeIndex,
 };
 use wasmoor_codegen::CallMode;
 
-/// Bytes of a canonical type id in the vmctx's list.
-const TYPE_ID_BYTES: u32 = 4;
 /// Logarithm of the alignment of return areas.
 const AREA_ALIGN_LOG2: u8 = 4;
 
@@ -147,27 +145,61 @@ impl<'a> Translator<'a> {
         let on_null = OnNull::Trap(TrapCode::UninitializedElement);
         let funcref =
             self.funcref_at(table, &table_type, index, TrapCode::UndefinedElement, on_null);
-        if table_type.element.heap != HeapType::func_type(ty) {
-            self.check_type(funcref, ty);
+        if !self.module.is_declared_as(table_type.element.heap, ty) {
+            self.check_type(funcref, ty)?;
         }
         let vmctx = self.funcref_field(funcref, FUNCREF_VMCTX, types::I64);
+        Ok(self.callee_of(funcref, vmctx))
+    }
+
+    /// Pops a function reference that may be null.
+    pub(super) fn referenced(&mut self) -> Result<Callee> {
+        let funcref = self.pop()?;
+        // Null is the address 0, where nothing is mapped: the load itself is the check.
+        let flags = self.trapping_flags(Region::Funcref, TrapCode::NullReference);
+        let flags = flags.with_aligned();
+        let vmctx =
+            self.builder.ins().load(types::I64, flags, funcref, FUNCREF_VMCTX.cast_signed());
+        Ok(self.callee_of(funcref, vmctx))
+    }
+
+    fn callee_of(&mut self, funcref: Value, vmctx: Value) -> Callee {
         let slot = self.funcref_field(funcref, FUNCREF_SLOT, types::I64);
         let code = self.slot_content(slot);
         self.announce_caller();
-        Ok(Callee { code: Code::Address(code), vmctx })
+        Callee { code: Code::Address(code), vmctx }
     }
 
-    /// Traps unless the function has the type.
-    fn check_type(&mut self, funcref: Value, ty: TypeIndex) {
+    /// Traps unless the function has the type, or a subtype of it.
+    fn check_type(&mut self, funcref: Value, ty: TypeIndex) -> Result {
+        let is_final = validated(self.module.types.get(ty), "a type")?.is_final;
         let ids = self.vmctx_constant(VMCTX_TYPE_IDS);
         // At most a million types.
         let expected = self.constant(ids, ty.as_u32() * TYPE_ID_BYTES, types::I32);
-        let found = self.funcref_field(funcref, FUNCREF_TYPE, types::I32);
+        let found = if is_final {
+            self.funcref_field(funcref, FUNCREF_TYPE, types::I32)
+        } else {
+            self.supertype(funcref, ty)
+        };
         let differs = self.builder.ins().icmp(IntCC::NotEqual, found, expected);
         self.trap_if(differs, TrapCode::IndirectCallTypeMismatch);
+        Ok(())
     }
 
-    /// A field of a function reference that is not null.
+    /// What stands in the display of a function's type where a type has itself; traps if the
+    /// display is shorter.
+    fn supertype(&mut self, funcref: Value, ty: TypeIndex) -> Value {
+        // At most 63 supertypes.
+        let depth = self.module.supertype_count(ty);
+        let display = self.funcref_field(funcref, FUNCREF_DISPLAY, types::I64);
+        let count = self.funcref_field(display, DISPLAY_COUNT, types::I32);
+        let too_short =
+            self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, count, i64::from(depth));
+        self.trap_if(too_short, TrapCode::IndirectCallTypeMismatch);
+        self.funcref_field(display, DISPLAY_TYPES + depth * TYPE_ID_BYTES, types::I32)
+    }
+
+    /// A field of a function reference that is not null, or of a display.
     fn funcref_field(
         &mut self,
         funcref: Value,
@@ -204,7 +236,7 @@ impl<'a> Translator<'a> {
         Ok(call_type)
     }
 
-    fn emit_call(&mut self, callee: Callee, index: TypeIndex) -> Result {
+    pub(super) fn emit_call(&mut self, callee: Callee, index: TypeIndex) -> Result {
         self.has_call = true;
         let ty = self.call_type(index)?;
         let area = self.callee_area(ty.results.area_bytes);
@@ -233,7 +265,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    fn emit_return_call(&mut self, callee: Callee, index: TypeIndex) -> Result {
+    pub(super) fn emit_return_call(&mut self, callee: Callee, index: TypeIndex) -> Result {
         self.has_call = true;
         let ty = self.call_type(index)?;
         let area = self.area();

@@ -21,6 +21,7 @@ mod global;
 mod libcall;
 mod memory;
 mod poll;
+mod reference;
 mod table;
 mod value;
 
