@@ -218,6 +218,13 @@ fn every_program_passes_on_the_baseline_tier_eagerly() {
     every_program_passes_on_wasmoor(wasmoor::Tier::Baseline, true);
 }
 
+#[test]
+fn every_program_passes_on_the_mixed_tier() {
+    let seed = wasmoor::raw::seed();
+    println!("WASMOOR_SEED={seed} repeats this");
+    every_program_passes_on_wasmoor(wasmoor::raw::mixed_tier(seed), false);
+}
+
 fn every_program_passes_on_wasmoor(tier: wasmoor::Tier, eager: bool) {
     let engine = wasmoor::Engine::new(wasmoor::Config::new().tier(tier).eager(eager)).unwrap();
     let mut linker = wasmoor::Linker::new(&engine);
