@@ -34,14 +34,15 @@ impl Worker {
     /// Compiles as well as the budget and the backend allow.
     fn compile_within_budget(&mut self, job: &CompileJob<'_>) -> Result<CompiledFunction> {
         let shared = Arc::clone(&self.shared);
+        let frame_max = frame_bytes_max(job);
         let mut polls = self.translate(job, &*shared.isa)?;
         if self.is_within_budget(job) {
-            match self.emit(&*shared.isa, &polls) {
+            match self.emit(&*shared.isa, &polls, frame_max) {
                 Err(CompileError::TooLarge { .. }) => polls = self.translate(job, &*shared.isa)?,
                 done => return done,
             }
         }
-        self.emit(&*shared.isa_linear, &polls)
+        self.emit(&*shared.isa_linear, &polls, frame_max)
     }
 
     /// Whether the translated function is within the budget for optimization.
@@ -76,12 +77,21 @@ impl Worker {
     }
 
     /// Runs the backend on the context's function.
-    fn emit(&mut self, isa: &dyn TargetIsa, polls: &[Block]) -> Result<CompiledFunction> {
+    fn emit(
+        &mut self,
+        isa: &dyn TargetIsa,
+        polls: &[Block],
+        frame_max: usize,
+    ) -> Result<CompiledFunction> {
         let mut control = ControlPlane::default();
         if let Err(error) = self.context.compile(isa, &mut control) {
             return Err(from_backend(&error.inner));
         }
         let code = self.context.compiled_code().ok_or_else(|| internal("no code".into()))?;
+        let frame = code.buffer.frame_layout().map_or(0, |frame| frame.frame_to_fp_offset);
+        if frame as usize > frame_max {
+            return Err(too_large(format!("its frame would have {frame} bytes")));
+        }
         let func = &self.context.func;
         // Blocks that turned out to be unreachable are gone, rightly with their polls.
         let kept = polls.iter().filter(|&&block| func.layout.is_block_inserted(block)).count();
@@ -106,6 +116,20 @@ impl FunctionWorker for Worker {
             }
         }
     }
+}
+
+/// Bytes that the frame of any function may have.
+const FRAME_BYTES_MIN: usize = 64 << 10;
+
+/// Bytes that the frame of a function may have: not many more than its locals and operands, so
+/// that a function does not need more stack when it is compiled again. Allocated in one pass,
+/// every value of the function can get a slot of its own.
+fn frame_bytes_max(job: &CompileJob<'_>) -> usize {
+    /// For each local and operand, a vector at most.
+    const VALUE_BYTES: usize = 16;
+    let facts = &job.module.bodies[job.func].facts;
+    let values = (facts.locals as usize).saturating_add(facts.stack_height_max as usize);
+    FRAME_BYTES_MIN.saturating_add(values.saturating_mul(VALUE_BYTES))
 }
 
 /// Operands and results that an ordinary call has at most.
