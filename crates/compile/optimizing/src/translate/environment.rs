@@ -210,6 +210,13 @@ impl Translator<'_> {
 
     /// Traps always; what follows cannot be reached.
     pub(crate) fn trap(&mut self, code: TrapCode) {
+        // A block with nothing but a trap would become a conditional trap in place of the branch
+        // to it, and have the branch's place in the module rather than its own.
+        self.builder.ins().sequence_point();
+        let block = self.builder.current_block();
+        if let Some(block) = block.filter(|_| block != self.builder.func.layout.entry_block()) {
+            self.builder.set_cold_block(block);
+        }
         self.builder.ins().trap(trap_code(code));
         self.end_reachable();
     }

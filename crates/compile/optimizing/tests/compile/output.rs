@@ -183,6 +183,8 @@ fn faults_lead_to_their_operator() {
         ("(param i32 i32) (result i32) local.get 0 local.get 1 i32.rem_u", 0x70),
         ("(param f64) (result i64) local.get 0 i64.trunc_f64_u", 0xb1),
         ("unreachable", 0x00),
+        ("(param i32) local.get 0 if unreachable end", 0x00),
+        ("(param i32) block local.get 0 br_if 0 unreachable end", 0x00),
     ] {
         let text = format!("(module (memory 1) (func {body}))");
         let module = module(&text);
