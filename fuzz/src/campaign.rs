@@ -3,11 +3,12 @@
 use crate::coverage::Coverage;
 use crate::differ::{self, Engines, Mismatch, Report};
 use crate::generate::{Case, Source};
-use crate::oracle::{Guarded, Oracle, Planted, Wasmi, Wasmoor, tiers};
+use crate::oracle::{self, Guarded, Misplacement, Oracle, Planted, Wasmi, Wasmoor, tiers};
 use crate::plant::Plant;
 use crate::reduce::reduce;
 use crate::script::Plan;
 use std::thread;
+use wasmoor::Tier;
 
 /// Bytes of stack for a thread that runs guests: deep recursion in guests must meet the guest's
 /// limit first.
@@ -47,6 +48,8 @@ pub struct Totals {
     pub calls: u64,
     /// Of these, how many trapped.
     pub traps: u64,
+    /// Backtraces of traps that were compared between tiers.
+    pub backtraces: u64,
     /// Cases on which engines disagree.
     pub mismatches: u64,
 }
@@ -85,6 +88,7 @@ impl Campaign {
         self.totals.refused += u64::from(report.refused.is_some());
         self.totals.calls += report.calls;
         self.totals.traps += report.traps;
+        self.totals.backtraces += report.backtraces;
         self.totals.mismatches += u64::from(report.mismatch.is_some());
         report.mismatch
     }
@@ -126,15 +130,19 @@ pub fn cases(seed: u64) -> impl Iterator<Item = Case> {
     (0..).filter_map(move |number| Case::new(Source::of_case(number), seed.wrapping_add(number)))
 }
 
-/// Number of cases that were looked at until engines disagreed about a planted miscompile; `None`:
-/// more than `cases_max`. Cases without the operator are skipped, but counted.
+/// Number of cases that were looked at until engines disagreed about a miscompile planted in this
+/// tier; `None`: more than `cases_max`. Cases without the operator are skipped, but counted.
 ///
 /// # Errors
 /// When the machine cannot run Wasmoor.
-pub fn find_plant(plant: Plant, seed: u64, cases_max: u64) -> wasmoor::Result<Option<u64>> {
+pub fn find_plant(
+    plant: Plant,
+    tier: Tier,
+    seed: u64,
+    cases_max: u64,
+) -> wasmoor::Result<Option<u64>> {
     let mut reference = Guarded(Wasmi::default());
-    let engine = wasmoor::Engine::new(wasmoor::Config::new().threads(1))?;
-    let mut planted = Planted::new(Wasmoor::new(engine, false), plant);
+    let mut planted = Planted::new(oracle::single(tier)?, plant);
     for (number, case) in (1..=cases_max).zip(cases(seed)) {
         if !matches!(plant.apply(&case.wasm), Ok(Some(_))) {
             continue;
@@ -142,6 +150,33 @@ pub fn find_plant(plant: Plant, seed: u64, cases_max: u64) -> wasmoor::Result<Op
         let subjects = vec![(plant.name, &mut planted as &mut dyn Oracle)];
         let mut engines = Engines { reference: &mut reference, subjects };
         if differ::run(&case, &mut engines).mismatch.is_some() {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
+}
+
+/// As [`find_plant`], for a wrong address map in this tier, which only another tier's backtraces
+/// can show.
+///
+/// # Errors
+/// When the machine cannot run Wasmoor.
+pub fn find_misplacement(
+    misplacement: Misplacement,
+    tier: Tier,
+    seed: u64,
+    cases_max: u64,
+) -> wasmoor::Result<Option<u64>> {
+    let other = if tier == Tier::Baseline { Tier::Optimizing } else { Tier::Baseline };
+    let mut reference = Guarded(Wasmi::default());
+    let mut right = oracle::single(other)?;
+    let mut wrong = oracle::misplaced(tier, misplacement)?;
+    for (number, case) in (1..=cases_max).zip(cases(seed)) {
+        let subjects =
+            vec![("right", &mut right as &mut dyn Oracle), (misplacement.name, &mut wrong)];
+        let mut engines = Engines { reference: &mut reference, subjects };
+        let mismatch = differ::run(&case, &mut engines).mismatch;
+        if mismatch.is_some_and(|mismatch| mismatch.subject == misplacement.name) {
             return Ok(Some(number));
         }
     }

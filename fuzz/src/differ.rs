@@ -2,7 +2,7 @@
 
 use crate::generate::Case;
 use crate::interface::Interface;
-use crate::oracle::{Oracle, Outcome};
+use crate::oracle::{Frames, Oracle, Outcome};
 use crate::random::Random;
 use crate::script::{Plan, Round, Transcript, script};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub struct Report {
     pub calls: u64,
     /// Of these, how many trapped.
     pub traps: u64,
+    /// Backtraces that were compared with another tier's.
+    pub backtraces: u64,
     /// Whether the reference engine refused the module, so that nothing was compared.
     pub refused: Option<String>,
     /// The first disagreement.
@@ -62,9 +64,9 @@ pub fn run_module(wasm: &[u8], plan: Plan, seed: u64, engines: &mut Engines<'_>)
         .map(|round| record_known(engines.reference, round, &mut report))
         .collect();
     let recorded = Recorded { wasm, plan, rounds };
-    let mut fuel = Fuel::default();
+    let mut tiers = Tiers::default();
     for (name, subject) in &mut engines.subjects {
-        if let Some(what) = compare(&recorded, *subject, &mut fuel, &mut report) {
+        if let Some(what) = compare(&recorded, *subject, &mut tiers, &mut report) {
             report.mismatch = Some(Mismatch { subject: name, what });
             return report;
         }
@@ -72,16 +74,44 @@ pub fn run_module(wasm: &[u8], plan: Plan, seed: u64, engines: &mut Engines<'_>)
     report
 }
 
-/// Fuel that rounds left over in the first tier that counts it: the rule is the same for all.
+/// What only Wasmoor's tiers can tell, and must tell alike; as the first of them did.
 #[derive(Default)]
-struct Fuel(BTreeMap<usize, u64>);
+struct Tiers {
+    /// Fuel that rounds left over.
+    fuel: BTreeMap<usize, u64>,
+    /// Where calls trapped, by round and number in it.
+    frames: BTreeMap<(usize, usize), Frames>,
+}
 
-impl Fuel {
+impl Tiers {
     /// Notes what a round left over, or says how it differs from before.
-    fn check(&mut self, round: usize, transcript: &Transcript) -> Option<String> {
+    fn check_fuel(&mut self, round: usize, transcript: &Transcript) -> Option<String> {
         let left = transcript.state.as_ref()?.fuel?;
-        let before = *self.0.entry(round).or_insert(left);
+        let before = *self.fuel.entry(round).or_insert(left);
         (before != left).then(|| format!("fuel left after round {round}: {before}, here {left}"))
+    }
+
+    /// Notes where the calls of a round trapped, or says how it differs from before. Counts what
+    /// was compared.
+    fn check_frames(
+        &mut self,
+        round: usize,
+        transcript: &Transcript,
+        compared: &mut u64,
+    ) -> Option<String> {
+        for (number, found) in transcript.frames.iter().enumerate() {
+            let Some(found) = found else { continue };
+            let Some(before) = self.frames.get(&(round, number)) else {
+                self.frames.insert((round, number), found.clone());
+                continue;
+            };
+            *compared += 1;
+            if before != found {
+                let what = before.difference(found);
+                return Some(format!("call {number} of round {round} trapped elsewhere: {what}"));
+            }
+        }
+        None
     }
 }
 
@@ -116,7 +146,7 @@ struct Recorded<'a> {
 fn compare(
     recorded: &Recorded<'_>,
     subject: &mut dyn Oracle,
-    fuel: &mut Fuel,
+    tiers: &mut Tiers,
     report: &mut Report,
 ) -> Option<String> {
     if let Err(why) = subject.load(recorded.wasm) {
@@ -132,7 +162,10 @@ fn compare(
         report.traps += found.outcomes.iter().filter(is_trap).count() as u64;
         let limit = found.limit().filter(|_| recorded.plan.far_from_limits);
         let difference = expected.difference(&found, round).or(limit);
-        if let Some(difference) = difference.or_else(|| fuel.check(number, &found)) {
+        let difference = difference
+            .or_else(|| tiers.check_fuel(number, &found))
+            .or_else(|| tiers.check_frames(number, &found, &mut report.backtraces));
+        if let Some(difference) = difference {
             return Some(difference);
         }
     }
@@ -149,13 +182,34 @@ mod tests {
         let left = |fuel| {
             let mut state = State::default();
             state.fuel = fuel;
-            Transcript { outcomes: Vec::new(), state: Some(state) }
+            Transcript { outcomes: Vec::new(), frames: Vec::new(), state: Some(state) }
         };
-        let mut fuel = Fuel::default();
-        assert_eq!(fuel.check(0, &left(Some(5))), None);
-        assert_eq!(fuel.check(1, &left(Some(6))), None);
-        assert_eq!(fuel.check(0, &left(None)), None);
-        assert_eq!(fuel.check(0, &left(Some(5))), None);
-        assert!(fuel.check(0, &left(Some(6))).is_some());
+        let mut tiers = Tiers::default();
+        assert_eq!(tiers.check_fuel(0, &left(Some(5))), None);
+        assert_eq!(tiers.check_fuel(1, &left(Some(6))), None);
+        assert_eq!(tiers.check_fuel(0, &left(None)), None);
+        assert_eq!(tiers.check_fuel(0, &left(Some(5))), None);
+        assert!(tiers.check_fuel(0, &left(Some(6))).is_some());
+    }
+
+    #[test]
+    fn tiers_must_agree_on_backtraces() {
+        let trapped = |frames: Option<&[(u32, Option<u32>)]>| Transcript {
+            outcomes: Vec::new(),
+            frames: vec![None, frames.map(|frames| Frames(frames.to_vec()))],
+            state: None,
+        };
+        let mut tiers = Tiers::default();
+        let mut compared = 0;
+        let mut check = |round, frames| tiers.check_frames(round, &trapped(frames), &mut compared);
+        let here = [(1, Some(40)), (0, Some(30))];
+        assert_eq!(check(0, Some(&here)), None);
+        assert_eq!(check(0, None), None);
+        assert_eq!(check(0, Some(&here)), None);
+        assert_eq!(check(1, Some(&here[..1])), None);
+        assert!(check(0, Some(&here[..1])).is_some());
+        assert!(check(0, Some(&[(1, Some(41)), (0, Some(30))])).is_some());
+        assert!(check(0, Some(&[(1, None), (0, Some(30))])).is_some());
+        assert_eq!(compared, 4);
     }
 }

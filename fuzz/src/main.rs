@@ -109,12 +109,13 @@ fn print(campaign: &Campaign, start: Instant) {
     let totals = campaign.totals;
     let (executed, all) = campaign.coverage.counts();
     println!(
-        "{:5.0} s: {} cases ({} refused), {} calls compared, {} traps, {} disagreements, {executed} of {all} operators",
+        "{:5.0} s: {} cases ({} refused), {} calls compared, {} traps, {} backtraces compared, {} disagreements, {executed} of {all} operators",
         start.elapsed().as_secs_f64(),
         totals.cases,
         totals.refused,
         totals.calls,
         totals.traps,
+        totals.backtraces,
         totals.mismatches,
     );
 }

@@ -5,7 +5,7 @@
 //! follows would prove nothing; what remains is run on the engines under test and compared.
 
 use crate::interface::Interface;
-use crate::oracle::{Oracle, Outcome, State};
+use crate::oracle::{Frames, Oracle, Outcome, State};
 use crate::random::Random;
 use crate::value::Value;
 use std::fmt;
@@ -65,6 +65,8 @@ pub fn script(interface: &Interface, plan: Plan, random: &mut Random) -> Vec<Rou
 pub struct Transcript {
     /// Of the instantiation, then of each call that was made.
     pub outcomes: Vec<Outcome>,
+    /// Where each of them trapped, if it did and the engine can say.
+    pub frames: Vec<Option<Frames>>,
     /// Afterwards, if the instantiation succeeded and no limit was met.
     pub state: Option<State>,
 }
@@ -74,18 +76,21 @@ impl Transcript {
     /// nothing to compare.
     pub fn record(oracle: &mut dyn Oracle, round: &[Call]) -> Transcript {
         let mut outcomes = vec![oracle.instantiate()];
+        let mut frames = vec![oracle.frames()];
         if !matches!(outcomes[0], Outcome::Returned(_)) {
-            return Transcript { outcomes, state: None };
+            return Transcript { outcomes, frames, state: None };
         }
         for call in round {
             let outcome = oracle.call(&call.function, &call.args);
             let last = matches!(outcome, Outcome::Unknown(_) | Outcome::Refused(_));
             outcomes.push(outcome);
+            // How deep a stack gets before its end differs between tiers.
+            frames.push(oracle.frames().filter(|_| !last));
             if last {
-                return Transcript { outcomes, state: None };
+                return Transcript { outcomes, frames, state: None };
             }
         }
-        Transcript { outcomes, state: Some(oracle.state()) }
+        Transcript { outcomes, frames, state: Some(oracle.state()) }
     }
 
     /// The limit that ended the round, in words.

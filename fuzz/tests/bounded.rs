@@ -4,8 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use wasmoor_fuzz::campaign::{Breadth, Campaign, cases, find_plant, on_large_stack};
+use wasmoor::Tier;
+use wasmoor_fuzz::campaign::{
+    Breadth, Campaign, cases, find_misplacement, find_plant, on_large_stack,
+};
 use wasmoor_fuzz::operators;
+use wasmoor_fuzz::oracle::MISPLACEMENTS;
 use wasmoor_fuzz::plant::PLANTS;
 use wasmoor_fuzz::script::Plan;
 
@@ -45,6 +49,7 @@ fn engines_agree_and_operators_are_executed() {
         // Fuzzing that compares nothing would pass, too.
         assert!(totals.calls > 10 * totals.cases, "{totals:?}");
         assert!(totals.traps < totals.calls / 2, "{totals:?}");
+        assert!(totals.backtraces > totals.traps / 4, "{totals:?}");
         assert!(totals.refused < totals.cases / 20, "{totals:?}");
         // Fewer cases than usual execute fewer operators.
         if wanted >= CASES {
@@ -71,14 +76,37 @@ fn check_never_executed(missing: &[&str]) {
     assert!(fresh.is_empty(), "never executed and not listed in never-executed.txt: {fresh:?}");
 }
 
-/// If an operator were compiled wrongly, fuzzing would tell.
-#[test]
-fn planted_miscompiles_are_found() {
+/// If a tier compiled an operator wrongly, fuzzing would tell.
+fn planted_miscompiles_are_found(tier: Tier) {
     on_large_stack(|| {
         for &plant in PLANTS {
-            let found = find_plant(plant, SEED, PLANT_CASES).unwrap();
-            println!("{}: {found:?}", plant.name);
+            let found = find_plant(plant, tier, SEED, PLANT_CASES).unwrap();
+            println!("{tier:?}: {}: {found:?}", plant.name);
             assert!(found.is_some(), "not found in {PLANT_CASES} cases: {}", plant.name);
+        }
+    });
+}
+
+#[test]
+fn miscompiles_of_the_baseline_are_found() {
+    planted_miscompiles_are_found(Tier::Baseline);
+}
+
+#[test]
+fn miscompiles_of_the_optimizing_tier_are_found() {
+    planted_miscompiles_are_found(Tier::Optimizing);
+}
+
+/// If a tier said of a trap or call that it was somewhere else, fuzzing would tell.
+#[test]
+fn wrong_places_of_traps_and_calls_are_found() {
+    on_large_stack(|| {
+        for tier in [Tier::Baseline, Tier::Optimizing] {
+            for &misplacement in MISPLACEMENTS {
+                let found = find_misplacement(misplacement, tier, SEED, PLANT_CASES).unwrap();
+                println!("{tier:?}: {}: {found:?}", misplacement.name);
+                assert!(found.is_some(), "{tier:?}: not found: {}", misplacement.name);
+            }
         }
     });
 }

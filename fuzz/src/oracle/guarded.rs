@@ -1,6 +1,6 @@
 //! An oracle whose panics are outcomes.
 
-use super::{Oracle, Outcome, State};
+use super::{Frames, Oracle, Outcome, State};
 use crate::value::Value;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,6 +37,10 @@ impl<O: Oracle> Oracle for Guarded<O> {
     fn state(&mut self) -> State {
         // Looking at exports runs no guest.
         self.0.state()
+    }
+
+    fn frames(&mut self) -> Option<Frames> {
+        self.0.frames()
     }
 }
 

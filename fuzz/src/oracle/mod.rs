@@ -1,10 +1,11 @@
 //! Engines as oracles: each runs the same module with the same calls, and tells what it saw.
 //!
-//! An oracle has four methods, so a new tier or another engine is added in a page of code. It
+//! An oracle has four methods (and one more, if it can say where a guest trapped), so a new tier or another engine is added in a page of code. It
 //! speaks [`Value`]s and names of exports only; nothing engine-specific leaves it.
 
 mod guarded;
 mod host;
+mod misplaced;
 mod mixed;
 mod planted;
 mod tiers;
@@ -12,8 +13,9 @@ mod wasmi;
 mod wasmoor;
 
 pub use self::guarded::Guarded;
+pub use self::misplaced::{MISPLACEMENTS, Misplacement};
 pub use self::planted::Planted;
-pub use self::tiers::tiers;
+pub use self::tiers::{misplaced, single, tiers};
 pub use self::wasmi::Wasmi;
 pub use self::wasmoor::Wasmoor;
 
@@ -37,6 +39,34 @@ pub trait Oracle {
 
     /// What the instance's exports hold, and what the host has seen of its calls.
     fn state(&mut self) -> State;
+
+    /// Where the last call or instantiation trapped; `None`: it did not, or the engine cannot say.
+    fn frames(&mut self) -> Option<Frames> {
+        None
+    }
+}
+
+/// The wasm frames of a trap, innermost first: index of the function, and offset in the module of
+/// the operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frames(pub Vec<(u32, Option<u32>)>);
+
+impl Frames {
+    /// The first difference, in words.
+    #[must_use]
+    pub fn difference(&self, other: &Frames) -> String {
+        let (Frames(ours), Frames(theirs)) = (self, other);
+        let at = ours.iter().zip(theirs).position(|(ours, theirs)| ours != theirs);
+        match at {
+            Some(at) => format!(
+                "frame {at} of {}, (function, offset): {:x?}, here {:x?}",
+                ours.len(),
+                ours[at],
+                theirs[at]
+            ),
+            None => format!("{} frames, here {}", ours.len(), theirs.len()),
+        }
+    }
 }
 
 /// How an instantiation or a call ended.

@@ -1,6 +1,7 @@
 //! Wasmoor's configurations: everything that makes other code of the same module.
 
 use super::Wasmoor;
+use super::misplaced::{Misplaced, Misplacement};
 use super::mixed::Mixed;
 use wasmoor::raw::codegen::FunctionCompiler;
 use wasmoor::raw::runtime::{Compilers, EngineConfig};
@@ -36,6 +37,31 @@ pub fn tiers() -> Result<Vec<(&'static str, Wasmoor)>> {
         all.extend(old_cpu()?);
     }
     Ok(all)
+}
+
+/// The configuration with only this tier.
+///
+/// # Errors
+/// When the machine cannot run Wasmoor.
+pub fn single(tier: Tier) -> Result<Wasmoor> {
+    Ok(Wasmoor::new(Engine::new(base().tier(tier))?, false))
+}
+
+/// A tier (`Tier::Baseline`, or else the optimizing one) whose code has a wrong address map.
+///
+/// # Errors
+/// When the machine cannot run Wasmoor.
+pub fn misplaced(tier: Tier, misplacement: Misplacement) -> Result<Wasmoor> {
+    let inner: Box<dyn FunctionCompiler> = match tier {
+        Tier::Baseline => Box::new(baseline()?),
+        _ => optimizing(OptLevel::Speed, Target::Host)?,
+    };
+    let compiler = Misplaced { inner, misplacement };
+    Ok(with_compiler("misplaced", Box::new(compiler), false)?.1)
+}
+
+fn baseline() -> Result<BaselineCompiler> {
+    BaselineCompiler::new().map_err(|error| Error::usage(error.to_string()))
 }
 
 fn base() -> Config {
@@ -80,8 +106,7 @@ fn optimizing(opt_level: OptLevel, target: Target) -> Result<Box<dyn FunctionCom
 
 fn mixed() -> Result<Box<dyn FunctionCompiler>> {
     let optimizing = optimizing(OptLevel::Speed, Target::Host)?;
-    let baseline = BaselineCompiler::new().map_err(|error| Error::usage(error.to_string()))?;
-    Ok(Box::new(Mixed([Box::new(baseline), optimizing])))
+    Ok(Box::new(Mixed([Box::new(baseline()?), optimizing])))
 }
 
 fn with_compiler(

@@ -1,7 +1,7 @@
 //! Wasmoor in its configurations: the engine under test.
 
 use super::host::{Host, import_id};
-use super::{ELEMENTS_MAX, Fact, Oracle, Outcome, State, Trap, hash_bytes, hash_values};
+use super::{ELEMENTS_MAX, Fact, Frames, Oracle, Outcome, State, Trap, hash_bytes, hash_values};
 use crate::value::{Type, Value};
 use std::time::Duration;
 use wasmoor::{
@@ -20,6 +20,7 @@ pub struct Wasmoor {
     fuel: bool,
     module: Option<Module>,
     instance: Option<Running>,
+    frames: Option<Frames>,
 }
 
 struct Running {
@@ -33,7 +34,7 @@ impl Wasmoor {
     /// The oracle for an engine; `fuel` tells whether that counts fuel.
     #[must_use]
     pub fn new(engine: Engine, fuel: bool) -> Self {
-        Wasmoor { engine, fuel, module: None, instance: None }
+        Wasmoor { engine, fuel, module: None, instance: None, frames: None }
     }
 
     fn link(&self, module: &Module) -> Result<Running> {
@@ -61,24 +62,36 @@ impl Oracle for Wasmoor {
 
     fn instantiate(&mut self) -> Outcome {
         self.instance = None;
+        self.frames = None;
         let Some(module) = &self.module else { return Outcome::Refused("no module".into()) };
         match self.link(module) {
             Ok(running) => {
                 self.instance = Some(running);
                 Outcome::Returned(Vec::new())
             }
-            Err(error) => failure(&error),
+            Err(error) => {
+                self.frames = frames(&error);
+                failure(&error)
+            }
         }
     }
 
     fn call(&mut self, function: &str, args: &[Value]) -> Outcome {
+        self.frames = None;
         let Some(Running { store, instance, .. }) = &mut self.instance else {
             return Outcome::Refused("no instance".into());
         };
         match call(store, instance, function, args) {
             Ok(results) => Outcome::Returned(results),
-            Err(error) => failure(&error),
+            Err(error) => {
+                self.frames = frames(&error);
+                failure(&error)
+            }
         }
+    }
+
+    fn frames(&mut self) -> Option<Frames> {
+        self.frames.take()
     }
 
     fn state(&mut self) -> State {
@@ -192,6 +205,13 @@ fn from_val(store: &impl wasmoor::AsContext<Data = Host>, val: &Val) -> Value {
         // No generated module has such types: see `Type::of`.
         Val::ExnRef(_) | Val::AnyRef(_) => Value::ExternRef(None),
     }
+}
+
+/// Where a guest trapped.
+fn frames(error: &Error) -> Option<Frames> {
+    let ErrorKind::Trap(trap) = error.kind() else { return None };
+    let frames = trap.backtrace.frames().iter();
+    Some(Frames(frames.map(|frame| (frame.func_index().as_u32(), frame.wasm_offset())).collect()))
 }
 
 fn failure(error: &Error) -> Outcome {
