@@ -46,6 +46,8 @@ pub(crate) struct Gen<'a> {
     pub(crate) module: &'a Module,
     pub(crate) job: CompileJob<'a>,
     pub(crate) cpu: Cpu,
+    /// Whether the address map names every operator, not only those that trap or call.
+    every_operator: bool,
     pub(crate) ty: &'a FuncType,
     pub(crate) shape: Arc<CallShape>,
     pub(crate) shapes: Shapes,
@@ -83,9 +85,11 @@ pub(crate) struct Gen<'a> {
 pub(crate) fn compile(
     job: CompileJob<'_>,
     cpu: Cpu,
+    every_operator: bool,
     buffers: &mut Buffers,
 ) -> Result<CompiledFunction, CompileError> {
     let mut function = Gen::new(job, cpu, std::mem::take(buffers));
+    function.every_operator = every_operator;
     let done = function.run();
     let compiled = done.map(|()| function.finish());
     *buffers = function.into_buffers();
@@ -119,6 +123,7 @@ impl<'a> Gen<'a> {
             module,
             job,
             cpu,
+            every_operator: false,
             ty: module.func_type(func),
             shape,
             shapes: buffers.shapes,
@@ -204,6 +209,9 @@ impl<'a> Gen<'a> {
             self.offset = operators.original_position() as u32;
             self.at = (self.offset - start) as usize;
             if self.reachable {
+                if self.every_operator {
+                    self.mark();
+                }
                 if self.job.tunables.fuel {
                     self.account_fuel();
                 }

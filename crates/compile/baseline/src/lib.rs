@@ -66,6 +66,7 @@ pub enum SetupError {
 #[derive(Clone, Copy, Debug)]
 pub struct BaselineCompiler {
     cpu: Cpu,
+    every_operator: bool,
 }
 
 impl BaselineCompiler {
@@ -74,13 +75,20 @@ impl BaselineCompiler {
     /// # Errors
     /// When code cannot be made for this machine.
     pub fn new() -> Result<Self, SetupError> {
-        Cpu::host().map(|cpu| BaselineCompiler { cpu }).ok_or(SetupError::Machine)
+        Cpu::host().map(Self::for_cpu).ok_or(SetupError::Machine)
     }
 
     /// A compiler for an x86-64 CPU with SSE4.1 and these features.
     #[must_use]
     pub fn for_cpu(cpu: Cpu) -> Self {
-        BaselineCompiler { cpu }
+        BaselineCompiler { cpu, every_operator: false }
+    }
+
+    /// The same compiler with address maps that tell all operators apart, for listings: otherwise
+    /// they only name those that can trap or call. The code is the same.
+    #[must_use]
+    pub fn with_every_operator(self) -> Self {
+        BaselineCompiler { every_operator: true, ..self }
     }
 }
 
@@ -94,6 +102,6 @@ impl FunctionCompiler for BaselineCompiler {
     }
 
     fn worker(&self) -> Box<dyn FunctionWorker> {
-        Box::new(worker::Worker::new(self.cpu))
+        Box::new(worker::Worker::new(self.cpu, self.every_operator))
     }
 }

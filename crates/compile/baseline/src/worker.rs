@@ -9,12 +9,13 @@ use wasmoor_codegen::{CompileError, CompileJob, CompiledFunction, FunctionWorker
 /// See the head of this module.
 pub(crate) struct Worker {
     cpu: Cpu,
+    every_operator: bool,
     buffers: Buffers,
 }
 
 impl Worker {
-    pub(crate) fn new(cpu: Cpu) -> Self {
-        Worker { cpu, buffers: Buffers::default() }
+    pub(crate) fn new(cpu: Cpu, every_operator: bool) -> Self {
+        Worker { cpu, every_operator, buffers: Buffers::default() }
     }
 }
 
@@ -22,7 +23,8 @@ impl FunctionWorker for Worker {
     fn compile(&mut self, job: &CompileJob<'_>) -> Result<CompiledFunction, CompileError> {
         // A panic is a bug of ours, but a guest must not take its host down with it.
         let buffers = &mut self.buffers;
-        match catch_unwind(AssertUnwindSafe(|| function::compile(*job, self.cpu, buffers))) {
+        let compile = || function::compile(*job, self.cpu, self.every_operator, buffers);
+        match catch_unwind(AssertUnwindSafe(compile)) {
             Ok(done) => done,
             Err(panic) => {
                 self.buffers = Buffers::default();

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Show imports, exports, sizes and the proposals that a module uses
     Inspect(Inspect),
+    /// Show functions beside the machine code that they become
+    Explore(Explore),
     /// Run scripts of the official test suite (.wast)
     Wast(Wast),
     /// Show what this build does on this machine
@@ -134,6 +136,36 @@ pub(crate) struct Inspect {
     pub(crate) json: bool,
     /// The module
     pub(crate) file: PathBuf,
+}
+
+/// `wasmoor explore`
+#[derive(Args, Debug)]
+pub(crate) struct Explore {
+    /// Whose code is shown
+    #[arg(long, value_enum, default_value_t = ShownTier::Both)]
+    pub(crate) tier: ShownTier,
+    /// Only this function: a name, or its number among all functions
+    #[arg(long, value_name = "NAME|INDEX")]
+    pub(crate) func: Option<String>,
+    /// Make an HTML page rather than text
+    #[arg(long)]
+    pub(crate) html: bool,
+    /// Write to this file rather than to standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// The module
+    pub(crate) file: PathBuf,
+}
+
+/// Whose code is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShownTier {
+    /// The baseline compiler's, as with `run --tier baseline`
+    Baseline,
+    /// The optimizing compiler's
+    Optimizing,
+    /// Both, as with `run --tier auto`: baseline code has polls, which tell what is hot
+    Both,
 }
 
 /// `wasmoor wast`
@@ -305,6 +337,8 @@ mod tests {
             "validate",
             "inspect",
             "inspect a b",
+            "explore",
+            "explore --tier auto a.wasm",
             "completions tcsh",
             "wast --tier fastest a.wast",
             "run --tier mixed:x a.wasm",

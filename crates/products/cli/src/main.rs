@@ -6,6 +6,7 @@
 
 mod args;
 mod config;
+mod explore;
 mod input;
 mod inspect;
 mod mounts;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Config => config::run(),
         Command::Completions { shell } => args::print_completions(shell),
+        Command::Explore(args) => explore::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Wast(args) => wast::run(&args),
