@@ -412,3 +412,40 @@ fn statistics_go_to_standard_error() {
         assert!(finished.stderr.contains(row), "no {row} in: {}", finished.stderr);
     }
 }
+
+/// A program that runs a function of some 300 KB for a time and leaves with status 7: the function
+/// is hot after half a second and compiled again for about as long.
+fn hot_program(milliseconds: u64) -> String {
+    let step = "(local.set $x (i64.add (i64.mul (local.get $x) (i64.const 6364136223846793005))
+        (i64.load8_u (i32.and (i32.wrap_i64 (local.get $x)) (i32.const 0xffff)))))";
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (import "wasi_snapshot_preview1" "clock_time_get"
+                (func $clock (param i32 i64 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func $hot (param $x i64) (result i64) {} (local.get $x))
+            (func $now (result i64)
+                (drop (call $clock (i32.const 1) (i64.const 1) (i32.const 0)))
+                (i64.load (i32.const 0)))
+            (func (export "_start") (local $end i64)
+                (local.set $end (i64.add (call $now) (i64.const {milliseconds}000000)))
+                (loop $l
+                    (drop (call $hot (i64.const 1)))
+                    (br_if $l (i64.lt_u (call $now) (local.get $end))))
+                (call $exit (i32.const 7))))"#,
+        step.repeat(10_000)
+    )
+}
+
+#[test]
+fn a_program_may_end_while_its_code_is_made_anew() {
+    let folder = TempDir::new().expect("a folder");
+    for milliseconds in [300, 650, 700, 800, 1000, 1500] {
+        let binary = wat::parse_str(hot_program(milliseconds)).expect("a module");
+        std::fs::write(folder.path().join("hot.wasm"), binary).expect("the guest is written");
+        let finished = run_in(folder.path(), &["hot.wasm"]);
+        assert_eq!(finished.status.code(), Some(7), "after {milliseconds} ms: {finished:?}");
+        assert_eq!(finished.stderr, "", "after {milliseconds} ms");
+    }
+}

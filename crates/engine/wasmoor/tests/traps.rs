@@ -88,33 +88,40 @@ fn text(case: &Case) -> String {
     )
 }
 
+/// Function and offset of each frame, for each case.
+type Places = Vec<Vec<(u32, Option<u32>)>>;
+
 #[test]
 fn codes_and_backtraces() {
+    let mut all: Option<Places> = None;
     for tier in tiers() {
         for eager in [false, true] {
             for memory in [MemoryChoice::Guard, MemoryChoice::Checked] {
-                check_all(tier, eager, memory);
+                let places = check_all(tier, eager, memory);
+                let first = all.get_or_insert_with(|| places.clone());
+                assert_eq!(&places, first, "{tier:?}, eager: {eager}, {memory:?}");
             }
         }
     }
 }
 
-fn check_all(tier: Tier, eager: bool, memory: MemoryChoice) {
+fn check_all(tier: Tier, eager: bool, memory: MemoryChoice) -> Places {
     let mut config = Config::new();
     config.tier(tier).eager(eager).memory(memory);
     let engine = Engine::new(&config).expect("an engine");
-    for case in CASES {
-        check(&engine, case, &format!("{} ({tier:?}, eager: {eager}, {memory:?})", case.name));
-    }
+    let name = |case: &Case| format!("{} ({tier:?}, eager: {eager}, {memory:?})", case.name);
+    CASES.iter().map(|case| check(&engine, case, &name(case))).collect()
 }
 
-fn check(engine: &Engine, case: &Case, name: &str) {
+/// The frames' places; none where how deep the stack is depends on the tier.
+fn check(engine: &Engine, case: &Case, name: &str) -> Vec<(u32, Option<u32>)> {
     let module = Module::new(engine, text(case)).expect(name);
     let mut store = Store::new(engine, ()).expect("a store");
     let instance = Instance::new(&mut store, &module, &[]).expect(name);
     let run = instance.get_typed_func::<(), ()>(&store, "run").expect(name);
-    // Twice: a trap leaves the store usable.
-    for _ in 0..2 {
+    let mut places: Option<Vec<_>> = None;
+    // A trap leaves the store usable, and the mixed tier chooses anew.
+    for _ in 0..5 {
         let error = run.call(&mut store, ()).expect_err(name);
         assert_eq!(error.trap_code(), Some(case.code), "{name}: {error}");
         let backtrace = error.backtrace().expect("traps have one");
@@ -131,7 +138,11 @@ fn check(engine: &Engine, case: &Case, name: &str) {
             });
             assert!(body.is_some(), "{name}: {frame:?} lies in no function");
         }
+        let frames = backtrace.frames().iter();
+        let now = frames.map(|frame| (frame.func_index().as_u32(), frame.wasm_offset())).collect();
+        assert_eq!(places.get_or_insert_with(|| Vec::clone(&now)), &now, "{name}");
     }
+    places.unwrap_or_default()
 }
 
 #[test]
