@@ -413,8 +413,8 @@ fn statistics_go_to_standard_error() {
     }
 }
 
-/// A program that runs a function of some 300 KB for a time and leaves with status 7: the function
-/// is hot after half a second and compiled again for about as long.
+/// A program that runs a function of some 80 KB for a time and leaves with status 7: the function
+/// is hot after about 170 ms and compiled again for about half of that.
 fn hot_program(milliseconds: u64) -> String {
     let step = "(local.set $x (i64.add (i64.mul (local.get $x) (i64.const 6364136223846793005))
         (i64.load8_u (i32.and (i32.wrap_i64 (local.get $x)) (i32.const 0xffff)))))";
@@ -434,14 +434,14 @@ fn hot_program(milliseconds: u64) -> String {
                     (drop (call $hot (i64.const 1)))
                     (br_if $l (i64.lt_u (call $now) (local.get $end))))
                 (call $exit (i32.const 7))))"#,
-        step.repeat(10_000)
+        step.repeat(3_000)
     )
 }
 
 #[test]
 fn a_program_may_end_while_its_code_is_made_anew() {
     let folder = TempDir::new().expect("a folder");
-    for milliseconds in [300, 650, 700, 800, 1000, 1500] {
+    for milliseconds in [100, 170, 190, 210, 230, 260, 300, 400] {
         let binary = wat::parse_str(hot_program(milliseconds)).expect("a module");
         std::fs::write(folder.path().join("hot.wasm"), binary).expect("the guest is written");
         let finished = run_in(folder.path(), &["hot.wasm"]);

@@ -100,8 +100,8 @@ fn many_threads_and_stores_share_what_gets_better() -> Result<()> {
     Ok(())
 }
 
-/// A module whose function `run` has about 300 KB of body, so that compiling it takes the
-/// background thread a good part of a second, and runs for about as many rounds as it is told.
+/// A module whose function `run` has about 80 KB of body, so that compiling it takes the
+/// background thread some 80 ms, and runs for about as many rounds as it is told.
 fn large_module() -> String {
     let step = "(local.set $x (i64.add (i64.mul (local.get $x) (i64.const 6364136223846793005))
         (i64.load8_u (i32.and (i32.wrap_i64 (local.get $x)) (i32.const 0xffff)))))";
@@ -112,7 +112,7 @@ fn large_module() -> String {
                     (br_if $l (i64.ne (local.tee $rounds
                         (i64.sub (local.get $rounds) (i64.const 1))) (i64.const 0))))
                 (local.get $x)))"#,
-        step.repeat(10_000)
+        step.repeat(3_000)
     )
 }
 
@@ -120,8 +120,7 @@ fn large_module() -> String {
 fn what_ends_while_its_code_is_made_leaves_nothing_behind() -> Result<()> {
     let binary = wat::parse_str(large_module()).expect("a module");
     let mut descriptions = Vec::new();
-    // The function is queued after some 600 ms; dropped before, then, and while it is compiled.
-    for milliseconds in [0, 300, 600, 700, 900, 1200] {
+    let mut run_until = |enough: &dyn Fn(Duration, &Module) -> bool| -> Result<Duration> {
         let engine = Engine::default();
         let module = Module::new(&engine, &binary)?;
         descriptions.push(std::sync::Arc::downgrade(module.description()));
@@ -129,9 +128,16 @@ fn what_ends_while_its_code_is_made_leaves_nothing_behind() -> Result<()> {
         let instance = Instance::new(&mut store, &module, &[])?;
         let run = instance.get_typed_func::<i64, i64>(&store, "run")?;
         let started = Instant::now();
-        while started.elapsed() < Duration::from_millis(milliseconds) {
+        while !enough(started.elapsed(), &module) {
             run.call(&mut store, 10)?;
+            assert!(started.elapsed() < Duration::from_secs(100), "{:?}", module.compile_stats());
         }
+        Ok(started.elapsed())
+    };
+    let all = run_until(&|_, module| module.compile_stats().functions_optimized == 1)?;
+    // Before the function is queued, and ever later while it is compiled.
+    for percent in [0, 40, 60, 70, 80, 90, 95, 99] {
+        run_until(&|elapsed, _| elapsed >= all * percent / 100)?;
     }
     let started = Instant::now();
     while descriptions.iter().any(|module| module.upgrade().is_some()) {
