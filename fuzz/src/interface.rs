@@ -20,7 +20,8 @@ pub struct Interface {
     pub functions: Vec<Function>,
 }
 
-/// The proposals that generated modules may use: what Wasmoor implements and wasmi knows.
+/// The proposals that generated modules may use: what Wasmoor implements and wasmi knows, or has
+/// put into words that it knows (references to functions, see `oracle::wasmi`).
 #[must_use]
 pub fn features() -> WasmFeatures {
     WasmFeatures::WASM2
@@ -28,6 +29,7 @@ pub fn features() -> WasmFeatures {
         | WasmFeatures::TAIL_CALL
         | WasmFeatures::MULTI_MEMORY
         | WasmFeatures::MEMORY64
+        | WasmFeatures::FUNCTION_REFERENCES
 }
 
 /// Whether a module is valid.

@@ -7,7 +7,7 @@ use wasm_encoder::reencode::{Error as ReencodeError, Reencode, RoundtripReencode
 use wasm_encoder::{
     CodeSection, DataCountSection, DataSection, ElementSection, ExportSection, Function,
     FunctionSection, GlobalSection, ImportSection, Instruction, MemorySection, Module, Section,
-    StartSection, TableSection, TypeSection, ValType,
+    StartSection, TableSection, TableType, TypeSection, ValType,
 };
 use wasmparser::{FunctionBody, Operator, Parser, Payload, TypeRef};
 
@@ -24,6 +24,7 @@ pub struct Parts<'a> {
     functions: FunctionSection,
     function_types: Vec<u32>,
     tables: TableSection,
+    tables_imported: u32,
     /// Memories of the module's own.
     pub memories: MemorySection,
     /// Number of imported memories.
@@ -133,6 +134,7 @@ impl<'a> Parts<'a> {
                     match import?.ty {
                         TypeRef::Memory(_) => self.memories_imported += 1,
                         TypeRef::Func(_) => self.functions_imported += 1,
+                        TypeRef::Table(_) => self.tables_imported += 1,
                         _ => {}
                     }
                 }
@@ -168,6 +170,12 @@ impl<'a> Parts<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Adds a table and answers its index.
+    pub fn add_table(&mut self, ty: TableType) -> u32 {
+        self.tables.table(ty);
+        self.tables_imported + self.tables.len() - 1
     }
 
     /// Puts the module together.

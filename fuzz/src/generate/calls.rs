@@ -8,8 +8,9 @@ use super::body::Body;
 use super::numeric::Kind;
 use crate::random::Random;
 use wasm_encoder::{
-    CodeSection, ConstExpr, ElementSection, Elements, ExportKind, ExportSection, FunctionSection,
-    Instruction as I, Module, RefType, TableSection, TableType, TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, ElementSection, Elements, ExportKind, ExportSection,
+    FunctionSection, HeapType, Instruction as I, Module, RefType, TableSection, TableType,
+    TypeSection, ValType,
 };
 
 const TYPES: &[ValType] = &[ValType::I32, ValType::I64, ValType::F32, ValType::F64, ValType::V128];
@@ -72,12 +73,20 @@ fn arguments(body: &mut Body<'_>, params: &[ValType]) {
 fn call(body: &mut Body<'_>, earlier: &[Signature], results: &[Vec<ValType>; 2]) {
     let Some(callee) = pick_callee(body, earlier, None) else { return };
     let (params, list) = &earlier[callee as usize];
+    if body.random.chance(1, 4) {
+        branch_on_reference(body, callee);
+    }
     arguments(body, params);
-    if body.random.chance(1, 2) {
-        body.emit([I::Call(callee)]);
-    } else {
-        let indirect = I::CallIndirect { type_index: callee, table_index: 0 };
-        body.emit([I::I32Const(callee as i32), indirect]);
+    match body.random.below(3) {
+        0 => body.emit([I::Call(callee)]),
+        1 => {
+            let indirect = I::CallIndirect { type_index: callee, table_index: 0 };
+            body.emit([I::I32Const(callee as i32), indirect]);
+        }
+        _ => {
+            reference(body, callee);
+            body.emit([I::CallRef(callee)]);
+        }
     }
     for &ty in results[*list].iter().rev() {
         let set = body.local(ty).map_or(I::Drop, I::LocalSet);
@@ -87,12 +96,48 @@ fn call(body: &mut Body<'_>, earlier: &[Signature], results: &[Vec<ValType>; 2])
 
 fn tail_call(body: &mut Body<'_>, earlier: &[Signature], callee: u32) {
     arguments(body, &earlier[callee as usize].0);
-    if body.random.chance(1, 2) {
-        body.emit([I::ReturnCall(callee)]);
-    } else {
-        let indirect = I::ReturnCallIndirect { type_index: callee, table_index: 0 };
-        body.emit([I::I32Const(callee as i32), indirect]);
+    match body.random.below(3) {
+        0 => body.emit([I::ReturnCall(callee)]),
+        1 => {
+            let indirect = I::ReturnCallIndirect { type_index: callee, table_index: 0 };
+            body.emit([I::I32Const(callee as i32), indirect]);
+        }
+        _ => {
+            reference(body, callee);
+            body.emit([I::ReturnCallRef(callee)]);
+        }
     }
+}
+
+/// Leaves a reference to a function on the stack, or seldom null, at whose call the guest traps.
+fn reference(body: &mut Body<'_>, func: u32) {
+    if body.random.chance(1, 16) {
+        return body.emit([I::RefNull(HeapType::Concrete(func))]);
+    }
+    body.emit([I::RefFunc(func)]);
+    if body.random.chance(1, 4) {
+        body.emit([I::RefAsNonNull]);
+    }
+}
+
+/// Goes one of two ways, as a reference is null or not, with values on the stack below.
+fn branch_on_reference(body: &mut Body<'_>, func: u32) {
+    let Some(seen) = body.local(ValType::I32) else { return };
+    let is_null = body.random.chance(1, 2);
+    let null = I::RefNull(HeapType::Concrete(func));
+    let value = if is_null { null } else { I::RefFunc(func) };
+    let block = body.random.chance(1, 2);
+    body.emit([I::LocalGet(seen)]);
+    if block {
+        body.emit([I::Block(BlockType::Empty), value, I::BrOnNull(0), I::Drop]);
+        body.emit([I::I32Const(5), I::LocalSet(seen), I::End]);
+    } else {
+        let result = BlockType::Result(ValType::FUNCREF);
+        body.emit([I::Block(result), value, I::BrOnNonNull(0)]);
+        body.emit([I::I32Const(9), I::LocalSet(seen), I::RefNull(HeapType::FUNC), I::End]);
+        body.emit([I::RefIsNull, I::LocalGet(seen), I::I32Add, I::LocalSet(seen)]);
+    }
+    body.emit([I::LocalGet(seen), I::I32Add, I::LocalSet(seen)]);
 }
 
 /// All functions are exported, and in the table at their own index; each has its own type.

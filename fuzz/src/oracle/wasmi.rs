@@ -4,12 +4,13 @@ use super::host::{Host, import_id};
 use super::{ELEMENTS_MAX, Fact, Oracle, Outcome, State, Trap, hash_bytes, hash_values};
 use crate::rewrite::{self, Parts};
 use crate::value::{Type, Value};
-use wasm_encoder::Instruction;
+use wasm_encoder::{HeapType, Instruction, RefType, TableType};
 use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{
     AsContextMut, Caller, Config, Engine, Error, Extern, ExternRef, ExternType, Func, FuncType,
     Global, Instance, Linker, Memory, Module, Nullable, Ref, Store, Table, TrapCode, Val, ValType,
 };
+use wasmparser::Operator;
 
 /// Units of wasmi's fuel for one instance: some tenths of a second.
 const FUEL: u64 = 30_000_000;
@@ -55,7 +56,8 @@ impl Oracle for Wasmi {
     fn load(&mut self, wasm: &[u8]) -> Result<(), String> {
         self.instance = None;
         self.module = None;
-        let wasm = without_known_errors(wasm).map_err(|error| error.to_string())?;
+        let wasm = without_typed_references(wasm).map_err(|error| error.to_string())?;
+        let wasm = without_known_errors(&wasm).map_err(|error| error.to_string())?;
         self.module = Some(Module::new(&self.engine, wasm).map_err(|error| error.to_string())?);
         Ok(())
     }
@@ -134,6 +136,64 @@ fn without_known_errors(wasm: &[u8]) -> Result<Vec<u8>, rewrite::Error> {
             I::ReturnCallIndirect { type_index, table_index } if hosts > 0 => {
                 code.extend([I::CallIndirect { type_index, table_index }, I::Return]);
             }
+            _ => code.push(instruction),
+        })?;
+    }
+    parts.finish()
+}
+
+/// The module without operators on typed references to functions, which wasmi does not know, with
+/// the same meaning: a call of a reference becomes an indirect call through a table of its own.
+///
+/// Only the stack may hold such references, and `ref.as_non_null` must not meet null.
+fn without_typed_references(wasm: &[u8]) -> Result<Vec<u8>, rewrite::Error> {
+    use Instruction as I;
+    let mut parts = Parts::read(wasm)?;
+    let is_typed = |operator: &Operator<'_>| {
+        use Operator as O;
+        matches!(
+            operator,
+            O::CallRef { .. }
+                | O::ReturnCallRef { .. }
+                | O::RefAsNonNull
+                | O::BrOnNull { .. }
+                | O::BrOnNonNull { .. }
+        )
+    };
+    if !parts.bodies.iter().any(|body| body.operators.iter().any(is_typed)) {
+        return Ok(wasm.to_vec());
+    }
+    let table_index = parts.add_table(TableType {
+        element_type: RefType::FUNCREF,
+        table64: false,
+        minimum: 1,
+        maximum: Some(1),
+        shared: false,
+    });
+    for body in &mut parts.bodies {
+        let held = body.add_local(wasm_encoder::ValType::FUNCREF);
+        let (get, set) = (I::LocalGet(held), I::LocalSet(held));
+        let through_table =
+            [set.clone(), I::I32Const(0), get.clone(), I::TableSet(table_index), I::I32Const(0)];
+        body.rewrite(|_, instruction, code| match instruction {
+            I::CallRef(type_index) => {
+                code.extend(through_table.clone());
+                code.push(I::CallIndirect { type_index, table_index });
+            }
+            I::ReturnCallRef(type_index) => {
+                code.extend(through_table.clone());
+                code.push(I::ReturnCallIndirect { type_index, table_index });
+            }
+            I::RefAsNonNull => {}
+            I::BrOnNull(label) => {
+                code.extend([set.clone(), get.clone(), I::RefIsNull, I::BrIf(label), get.clone()]);
+            }
+            I::BrOnNonNull(label) => {
+                let is_some = [I::RefIsNull, I::I32Eqz, I::BrIf(label), I::Drop];
+                code.extend([set.clone(), get.clone(), get.clone()]);
+                code.extend(is_some);
+            }
+            I::RefNull(HeapType::Concrete(_)) => code.push(I::RefNull(HeapType::FUNC)),
             _ => code.push(instruction),
         })?;
     }

@@ -220,7 +220,7 @@ fn failure(error: &Error) -> Outcome {
         TrapCode::Unreachable => Trap::Unreachable,
         TrapCode::MemoryOutOfBounds => Trap::Memory,
         TrapCode::TableOutOfBounds | TrapCode::UndefinedElement => Trap::Table,
-        TrapCode::UninitializedElement => Trap::NullCall,
+        TrapCode::UninitializedElement | TrapCode::NullReference => Trap::NullCall,
         TrapCode::IndirectCallTypeMismatch => Trap::Signature,
         TrapCode::IntegerDivideByZero => Trap::DivideByZero,
         TrapCode::IntegerOverflow => Trap::Overflow,
