@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use wasmoor_tests::binary::{Finished, finish, wasmoor};
+use wasmoor_tests::binary::{CACHE_VARIABLE, Finished, finish, wasmoor};
 use wasmoor_tests::guest;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -261,6 +261,7 @@ fn endless_recursion_of_first_calls_is_a_trap() {
 
 fn piped(command: &mut Command) -> Child {
     command
+        .env(CACHE_VARIABLE, "off")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

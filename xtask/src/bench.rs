@@ -33,7 +33,7 @@ fn ours(program: PathBuf) -> Contender {
         name: "wasmoor",
         program,
         steady: &["run", "--tier", "optimizing", "--eager", "--dir", "."],
-        start: &["run"],
+        start: &["run", "--no-cache"],
         compile: Some(&["run", "--tier", "optimizing", "--eager"]),
     }
 }

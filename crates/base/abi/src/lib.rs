@@ -17,6 +17,7 @@ pub mod trap;
 pub mod tunables;
 pub mod types;
 pub mod vmctx;
+pub mod wire;
 
 pub use composite::{CompositeType, FieldType, StorageType, SubType};
 pub use index::*;

@@ -2,6 +2,7 @@
 
 use crate::facts::FuncFacts;
 use crate::names;
+use crate::restore::Late;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -59,15 +60,19 @@ pub struct Module {
     pub(crate) export_by_name: HashMap<String, usize>,
     /// What is exported as `memory`, see [`Module::memory_export`].
     pub(crate) memory_export: Option<MemoryIndex>,
+    /// What data segments are ranges of; with the bodies, unless the module was restored.
     pub(crate) bytes: Arc<[u8]>,
+    /// Of a restored module: what is read when it is needed.
+    pub(crate) late: Option<Late>,
     pub(crate) func_names: std::sync::OnceLock<HashMap<FuncIndex, String>>,
 }
 
 impl Module {
-    /// The module's bytes: a private copy that nobody else can change.
+    /// The module's bytes: a private copy that nobody else can change. Of a restored module,
+    /// before [`Module::require_bodies`], only the parts without bodies and custom sections.
     #[must_use]
     pub fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
+        self.whole().unwrap_or(&self.bytes)
     }
 
     /// The export with this name.
@@ -138,11 +143,12 @@ impl Module {
         }
     }
 
-    /// Bytes of a function body: from the locals' declaration to the final `end`.
+    /// Bytes of a function body: from the locals' declaration to the final `end`. Of a restored
+    /// module, after [`Module::require_bodies`]; empty before.
     #[must_use]
     pub fn body_bytes(&self, index: DefinedFuncIndex) -> &[u8] {
         let range = &self.bodies[index].range;
-        &self.bytes[range.start as usize..range.end as usize]
+        self.whole().map_or(&[], |bytes| &bytes[range.start as usize..range.end as usize])
     }
 
     /// Bytes of a data segment.
@@ -179,11 +185,13 @@ impl Module {
         }
     }
 
-    /// Content of the first custom section with this name.
+    /// Content of the first custom section with this name; none if the bytes of a restored module
+    /// cannot be read any more.
     #[must_use]
     pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
         let section = self.custom_sections.iter().find(|section| section.name == name)?;
-        Some(&self.bytes[section.range.start as usize..section.range.end as usize])
+        self.require_bodies().ok()?;
+        Some(&self.whole()?[section.range.start as usize..section.range.end as usize])
     }
 }
 
@@ -236,8 +244,8 @@ pub struct Export {
 pub struct FunctionBody {
     /// Where it is in the module's bytes: from the locals' declaration to the final `end`.
     pub range: Range<u32>,
-    /// What validation learned.
-    pub facts: FuncFacts,
+    /// What validation learned: see [`Module::facts`].
+    pub(crate) facts: FuncFacts,
 }
 
 /// A constant expression: operators of a stack machine without the final `end`.

@@ -186,6 +186,12 @@ impl Features {
         Feature::ALL.iter().copied().filter(move |&feature| self.contains(feature))
     }
 
+    /// The set as a number, for stored files. Proposals only join at the end of the list.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
     /// The validator's flags.
     pub(crate) fn flags(self) -> WasmFeatures {
         // Floats and references are parts of the language, though the validator can forbid them.

@@ -19,8 +19,10 @@ mod header;
 mod load;
 mod malformed;
 mod names;
+mod restore;
 
 pub use description::*;
 pub use error::{Fault, FaultyFunc, LoadError, NotModule};
 pub use facts::FuncFacts;
 pub use features::{Feature, Features};
+pub use restore::{Parts, Source, SourceError};

@@ -25,7 +25,7 @@ use wasmoor_abi::entity::{EntityRef, PrimaryMap};
 use wasmoor_abi::vmctx::ModuleCounts;
 use wasmoor_abi::*;
 use wasmparser::{
-    CustomSectionReader, DataKind, ElementKind, FunctionBody as Code, Parser, Payload,
+    Chunk, CustomSectionReader, DataKind, ElementKind, FunctionBody as Code, Parser, Payload,
     SectionLimited, TableInit, TypeRef, Validator, ValidatorResources,
 };
 
@@ -50,6 +50,45 @@ impl Module {
             Ok(()) => Ok(loader.finish()),
             Err(failure) => Err(explain(failure, &bytes, *features, &loader.module.exports)),
         }
+    }
+}
+
+/// Describes a module whose code section has been taken out; without bodies. `None`: damaged.
+pub(crate) fn skeleton(bytes: Arc<[u8]>, features: Features) -> Option<Module> {
+    header::check(&bytes).ok()?;
+    let mut loader = Loader::new(Arc::clone(&bytes));
+    let mut parser = Parser::new(0);
+    parser.set_features(features.flags());
+    let mut validator = Validator::new_with_features(features.flags());
+    let mut rest = &bytes[..];
+    // Not to the very end, where the parser would miss the bodies.
+    while !rest.is_empty() {
+        let Ok(Chunk::Parsed { consumed, payload }) = parser.parse(rest, true) else { return None };
+        rest = rest.get(consumed..)?;
+        match payload {
+            // Some modules have a hundred thousand segments, and all but few are this simple.
+            Payload::DataSection(section) => {
+                loader.data(section.clone()).ok()?;
+                let module = &loader.module;
+                if !module.data.values().all(|segment| is_plain(module, segment)) {
+                    validator.data_section(&section).ok()?;
+                }
+            }
+            payload => loader.section(payload, &mut validator).ok()?,
+        }
+    }
+    Some(loader.finish())
+}
+
+/// Whether a data segment needs no validator: it is passive, or goes to a constant place of a
+/// memory that there is.
+fn is_plain(module: &Module, segment: &DataSegment) -> bool {
+    let DataMode::Active { memory, offset } = &segment.mode else { return true };
+    let index64 = module.memories.get(*memory).map(|ty| ty.index64);
+    match offset.ops[..] {
+        [ConstOp::I32Const(_)] => index64 == Some(false),
+        [ConstOp::I64Const(_)] => index64 == Some(true),
+        _ => false,
     }
 }
 
@@ -436,6 +475,7 @@ fn empty(bytes: Arc<[u8]>) -> Module {
         export_by_name: HashMap::new(),
         memory_export: None,
         bytes,
+        late: None,
         func_names: OnceLock::new(),
     }
 }

@@ -407,7 +407,7 @@ fn damaged_name_sections_are_ignored() {
 /// Facts of the first function, with Wasm 3 plus threads.
 fn facts(text: &str) -> FuncFacts {
     let m = load_with(text, Features::WASM3.with(Feature::Threads)).unwrap();
-    m.bodies[DefinedFuncIndex::from_u32(0)].facts.clone()
+    m.facts(DefinedFuncIndex::from_u32(0)).clone()
 }
 
 #[test]
@@ -586,7 +586,7 @@ fn threads_do_not_change_the_result() {
     for threads in [0, 2, 3, 16] {
         let parallel = Module::parse(&*bytes, &Features::default(), threads).unwrap();
         for (index, body) in &serial.bodies {
-            assert_eq!(parallel.bodies[index].facts, body.facts, "{threads} {index}");
+            assert_eq!(parallel.facts(index), serial.facts(index), "{threads} {index}");
             assert_eq!(parallel.bodies[index].range, body.range, "{threads} {index}");
         }
     }

@@ -167,7 +167,7 @@ impl<'a> Gen<'a> {
     fn run(&mut self) -> Result<(), CompileError> {
         let start = self.module.bodies[self.job.func].range.start;
         let body = FunctionBody::new(BinaryReader::new(self.body, u64::from(start)));
-        let facts = &self.module.bodies[self.job.func].facts;
+        let facts = self.module.facts(self.job.func);
         self.leaf = !facts.has_call;
         let operators = self.declare_locals(&body)?;
         let guarded = facts.uses_memory && self.memory0_guarded();
@@ -200,6 +200,7 @@ impl<'a> Gen<'a> {
             traps: self.asm.traps.clone(),
             addresses: self.addresses.clone(),
             poll_sites: self.polls,
+            ..CompiledFunction::default()
         }
     }
 

@@ -5,6 +5,7 @@
 //! bucket `k` holds `2^(k + 6)` of them and is allocated when the first is needed. Readers take
 //! no lock and allocate nothing.
 
+use crate::stored::CodeTier;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmoor_abi::DefinedFuncIndex;
@@ -22,6 +23,12 @@ pub struct Blob {
     pub func: DefinedFuncIndex,
     pub(crate) traps: Box<[u8]>,
     pub(crate) addresses: Box<[u8]>,
+    /// Who made it.
+    pub tier: CodeTier,
+    /// Encoded relocations, so that the code can be stored; `None`: it cannot.
+    pub(crate) relocations: Option<Box<[u8]>>,
+    /// Alignment of the code.
+    pub(crate) align: u32,
 }
 
 impl Blob {
@@ -52,7 +59,8 @@ impl Blob {
     /// Bytes of the tables that accompany the code.
     #[must_use]
     pub fn table_bytes(&self) -> usize {
-        self.traps.len() + self.addresses.len()
+        let relocations = self.relocations.as_ref().map_or(0, |relocations| relocations.len());
+        self.traps.len() + self.addresses.len() + relocations
     }
 }
 
@@ -123,7 +131,16 @@ mod tests {
 
     fn blob(start: u32, len: u32) -> Blob {
         let func = DefinedFuncIndex::from_u32(start);
-        Blob { start, len, func, traps: Box::default(), addresses: Box::default() }
+        Blob {
+            start,
+            len,
+            func,
+            traps: Box::default(),
+            addresses: Box::default(),
+            tier: CodeTier::First,
+            relocations: None,
+            align: 16,
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The interface of the compilers.
 
+use crate::stored::CodeTier;
 use std::sync::Arc;
 use wasmoor_abi::tables::{AddressEntry, TrapEntry};
 use wasmoor_abi::{DefinedFuncIndex, Tunables};
@@ -68,6 +69,8 @@ pub struct CompiledFunction {
     pub addresses: Vec<AddressEntry>,
     /// Poll sites emitted; each has an entry in `traps`.
     pub poll_sites: u32,
+    /// Which of the engine's compilers made it; set by who called the compiler.
+    pub tier: CodeTier,
 }
 
 /// A place in the code that depends on where the code or something else lies.

@@ -4,15 +4,19 @@
 //! [`CompiledFunction`]: position-independent bytes, relocations and tables. [`ModuleCode`] owns
 //! the code slots and the arena of one module; it links what compilers made and publishes it by
 //! one store to the function's slot. [`registry`] finds code by address, also from signal
-//! handlers.
+//! handlers. [`container`] is the file that code is kept in.
 
 mod blobs;
 mod compiler;
+pub mod container;
 mod link;
+mod link_stored;
 mod module_code;
 pub mod registry;
+mod stored;
 
 pub use blobs::Blob;
 pub use compiler::*;
 pub use link::LinkError;
 pub use module_code::{ModuleCode, SampleHook};
+pub use stored::{CodeTier, StoredCode, StoredFunction};

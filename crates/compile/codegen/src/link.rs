@@ -1,6 +1,6 @@
 //! Resolving relocations: from a compiler's output to bytes for one address.
 
-use crate::compiler::{CompiledFunction, Relocation, RelocationKind, RelocationTarget};
+use crate::compiler::{Relocation, RelocationKind, RelocationTarget};
 use wasmoor_abi::DefinedFuncIndex;
 
 /// Why code could not be linked.
@@ -22,17 +22,17 @@ pub enum LinkError {
     },
 }
 
-/// Writes all relocations of `function`, which will lie at `address`, into `code`.
+/// Writes all relocations of a function, which will lie at `address`, into its `code`.
 ///
 /// `resolve` gives the address of a target, or `None` if the target is not allowed here.
 pub(crate) fn relocate(
     func: DefinedFuncIndex,
-    function: &CompiledFunction,
+    relocations: &[Relocation],
     code: &mut [u8],
     address: usize,
     resolve: &dyn Fn(RelocationTarget) -> Option<usize>,
 ) -> Result<(), LinkError> {
-    for relocation in &function.relocations {
+    for relocation in relocations {
         let error = |reason| LinkError::Relocation { func, offset: relocation.offset, reason };
         let target = resolve(relocation.target).ok_or_else(|| error("unknown target"))?;
         apply(relocation, code, address, target).map_err(error)?;

@@ -17,6 +17,7 @@ use crate::blobs::{Blob, Blobs};
 use crate::compiler::{CompiledFunction, RelocationTarget};
 use crate::link::{LinkError, relocate};
 use crate::registry;
+use crate::stored::encode_relocations;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
@@ -238,12 +239,18 @@ impl ModuleCode {
         Ok(())
     }
 
+    /// Runs `f` under the lock that all linking takes.
+    pub(crate) fn linking<R>(&self, f: impl FnOnce(&CodeRegion, &Blobs) -> R) -> R {
+        let _linking = lock(&LINK);
+        f(&self.region, &self.blobs)
+    }
+
     fn allocate(&self, compiled: &CompiledFunction) -> Result<CodeSpan, LinkError> {
         let align = compiled.align.clamp(16, 64) as usize;
         Ok(self.region.allocate(compiled.code.len(), align)?)
     }
 
-    fn slot_address(&self, func: DefinedFuncIndex) -> usize {
+    pub(crate) fn slot_address(&self, func: DefinedFuncIndex) -> usize {
         self.slots_start() + func.as_u32() as usize * size_of::<usize>()
     }
 
@@ -257,7 +264,7 @@ impl ModuleCode {
     ) -> Result<(), LinkError> {
         let address = self.region.address(&span);
         let mut code = compiled.code.clone();
-        relocate(func, compiled, &mut code, address, resolve)?;
+        relocate(func, &compiled.relocations, &mut code, address, resolve)?;
         self.region.write(span, &code)?;
         self.blobs.push(Blob {
             start: (address - self.code_start()) as u32,
@@ -265,6 +272,9 @@ impl ModuleCode {
             func,
             traps: encode_traps(&compiled.traps),
             addresses: encode_addresses(&compiled.addresses),
+            tier: compiled.tier,
+            relocations: encode_relocations(func, &compiled.relocations),
+            align: compiled.align,
         });
         Ok(())
     }

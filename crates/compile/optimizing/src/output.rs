@@ -40,6 +40,7 @@ pub(crate) fn convert(
         traps,
         addresses: addresses(buffer.get_srclocs_sorted()),
         poll_sites,
+        ..CompiledFunction::default()
     })
 }
 

@@ -127,7 +127,7 @@ const FRAME_BYTES_MIN: usize = 64 << 10;
 fn frame_bytes_max(job: &CompileJob<'_>) -> usize {
     /// For each local and operand, a vector at most.
     const VALUE_BYTES: usize = 16;
-    let facts = &job.module.bodies[job.func].facts;
+    let facts = job.module.facts(job.func);
     let values = (facts.locals as usize).saturating_add(facts.stack_height_max as usize);
     FRAME_BYTES_MIN.saturating_add(values.saturating_mul(VALUE_BYTES))
 }

@@ -5,13 +5,14 @@ use crate::error::{Error, ErrorKind};
 use crate::heat::{Heat, TierUpLimit};
 use crate::lazy;
 use crate::mixed::Chooser;
+use crate::stored::StoredSource;
 use crate::tier;
 use crate::types::ModuleTypes;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use wasmoor_abi::{DefinedFuncIndex, Tunables};
-use wasmoor_codegen::{CallMode, CompileJob, CompiledFunction, ModuleCode, SampleHook};
+use wasmoor_codegen::{CallMode, CodeTier, CompileJob, CompiledFunction, ModuleCode, SampleHook};
 use wasmoor_module::Module;
 
 /// A loaded module; functions are compiled when they are first called, or all at once.
@@ -26,6 +27,8 @@ pub struct CompiledModule {
     heat: Option<Heat>,
     /// Where every call chooses between two versions.
     chooser: Option<Chooser>,
+    /// Code that was made earlier.
+    pub(crate) stored: StoredSource,
     functions_compiled: AtomicUsize,
     functions_recompiled: AtomicUsize,
     compile_ns: AtomicU64,
@@ -37,6 +40,10 @@ pub struct CompiledModule {
 pub struct CompileStats {
     /// Functions that have code.
     pub functions: usize,
+    /// Functions whose code was made earlier and has been loaded.
+    pub functions_loaded: usize,
+    /// Functions whose code was made earlier, but is damaged.
+    pub functions_damaged: usize,
     /// Functions of the module.
     pub functions_total: usize,
     /// Functions that were compiled a second time, for speed.
@@ -52,6 +59,9 @@ pub struct CompileStats {
     /// Bytes of machine code.
     pub code_bytes: usize,
 }
+
+/// Compiles one function.
+type CompileOne<'a> = dyn Fn(DefinedFuncIndex) -> Result<CompiledFunction, Error> + Sync + 'a;
 
 impl CompiledModule {
     /// Prepares a validated module by the engine's plan: address space for code, and stubs in all
@@ -88,6 +98,7 @@ impl CompiledModule {
             plan,
             heat: tiered.then(|| Heat::new(functions, engine.tier_up_budget())),
             chooser,
+            stored: StoredSource::default(),
             functions_compiled: AtomicUsize::new(0),
             functions_recompiled: AtomicUsize::new(0),
             compile_ns: AtomicU64::new(0),
@@ -137,6 +148,8 @@ impl CompiledModule {
     pub fn stats(&self) -> CompileStats {
         CompileStats {
             functions: self.functions_compiled.load(Ordering::Relaxed),
+            functions_loaded: self.stored.loaded(),
+            functions_damaged: self.stored.damaged(),
             functions_total: self.module.bodies.len(),
             functions_optimized: self.functions_recompiled.load(Ordering::Relaxed),
             functions_left: self.heat.as_ref().map_or(0, Heat::left),
@@ -171,6 +184,10 @@ impl CompiledModule {
         func: DefinedFuncIndex,
         calls: CallMode,
     ) -> Result<CompiledFunction, Error> {
+        if !self.engine.has_compiler() {
+            return Err(self.no_compiler(func));
+        }
+        self.module.require_bodies().map_err(|e| ErrorKind::StoredCode(e.to_string()))?;
         let started = Instant::now();
         // Only code that may be replaced needs polls: they tell where time is spent.
         let replaced = matches!(self.plan, Plan::Tiered | Plan::Mixed { .. });
@@ -192,7 +209,8 @@ impl CompiledModule {
         if let (Some(heat), Rank::Second) = (&self.heat, rank) {
             heat.spend(ns, result.as_ref().map_or(0, |compiled| compiled.code.len()));
         }
-        result.map_err(|error| {
+        let tier = if rank == Rank::First { CodeTier::First } else { CodeTier::Second };
+        result.map(|compiled| CompiledFunction { tier, ..compiled }).map_err(|error| {
             let func = self.module.func_display_name(self.module.func_index(func)).into_owned();
             ErrorKind::Compile { func, error }.into()
         })
@@ -204,6 +222,9 @@ impl CompiledModule {
         rank: Rank,
         func: DefinedFuncIndex,
     ) -> Result<usize, Error> {
+        if let Some(address) = self.publish_stored(func)? {
+            return Ok(address);
+        }
         let compiled = match self.compile(rank, func, CallMode::Slots) {
             // As where functions are compiled twice, one too large for the second compiler
             // stays with the first.
@@ -240,21 +261,47 @@ impl CompiledModule {
         if self.chooser.is_some() {
             return self.compile_both(progress);
         }
-        let count = self.module.bodies.len();
         let (rank, direct) = (self.first_rank(), self.plan != Plan::Tiered);
         let calls = if direct { CallMode::Direct } else { CallMode::Slots };
+        let compile = |func| self.compile(rank, func, calls);
+        let funcs: Vec<_> = self.module.bodies.keys().collect();
+        self.compile_these(&funcs, &compile, progress)
+    }
+
+    /// Compiles what has no code yet, as well as the module's plan allows, in a form that can be
+    /// stored.
+    ///
+    /// # Errors
+    /// As [`CompiledModule::compile_all`]; and where each call chooses between two versions.
+    pub fn compile_to_store(&self, progress: &(dyn Fn(usize) + Sync)) -> Result<(), Error> {
+        if self.chooser.is_some() {
+            return Err(Error::usage("code of the mixed tier cannot be stored"));
+        }
+        let best = if self.plan == Plan::First { Rank::First } else { Rank::Second };
+        let compile = |func| match self.compile(best, func, CallMode::Slots) {
+            // As at run time, what the second compiler cannot make stays with the first.
+            Err(_) if self.plan == Plan::Tiered => self.compile(Rank::First, func, CallMode::Slots),
+            compiled => compiled,
+        };
+        let missing = |func: &DefinedFuncIndex| self.code.stored(*func).is_none();
+        let funcs: Vec<_> = self.module.bodies.keys().filter(missing).collect();
+        self.compile_these(&funcs, &compile, progress)
+    }
+
+    fn compile_these(
+        &self,
+        funcs: &[DefinedFuncIndex],
+        compile: &CompileOne<'_>,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<(), Error> {
+        let count = funcs.len();
         let next = AtomicUsize::new(0);
         let done = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(count));
         let work = || {
             let mut own = Vec::new();
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= count {
-                    break;
-                }
-                let func = DefinedFuncIndex::from_u32(index as u32);
-                let result = self.compile(rank, func, calls);
+            while let Some(&func) = funcs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let result = compile(func);
                 if result.is_err() {
                     // No later function can be the first to fail.
                     next.store(count, Ordering::Relaxed);

@@ -141,6 +141,22 @@ impl Engine {
         &self.0.types
     }
 
+    /// Names and fingerprints of the compilers: part of the identity of code that is stored.
+    #[must_use]
+    pub fn compilers_identity(&self) -> String {
+        let of = |rank| {
+            let compiler = self.0.config.compilers.get(rank)?;
+            Some(format!("{}: {}; ", compiler.name(), compiler.fingerprint()))
+        };
+        [Rank::First, Rank::Second].into_iter().filter_map(of).collect()
+    }
+
+    /// Whether there is any compiler.
+    #[must_use]
+    pub fn has_compiler(&self) -> bool {
+        self.0.config.compilers.get(Rank::First).is_some()
+    }
+
     /// Whether both are the same engine.
     #[must_use]
     pub fn same(&self, other: &Engine) -> bool {

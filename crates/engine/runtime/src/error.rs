@@ -29,6 +29,8 @@ pub enum ErrorKind {
     },
     /// Machine code could not be placed in memory.
     CodeMemory(LinkError),
+    /// Code that was made earlier cannot be used, and none can be made.
+    StoredCode(String),
     /// Imports are missing or of another type.
     Imports(Vec<ImportError>),
     /// The guest trapped.
@@ -207,6 +209,7 @@ impl fmt::Display for Error {
             ErrorKind::Load(error) => error.fmt(f),
             ErrorKind::Compile { func, error } => write!(f, "cannot compile {func}: {error}"),
             ErrorKind::CodeMemory(error) => error.fmt(f),
+            ErrorKind::StoredCode(why) => f.write_str(why),
             ErrorKind::Imports(errors) => match errors.as_slice() {
                 [one] => one.fmt(f),
                 many => {

@@ -29,6 +29,7 @@ mod limits;
 mod mixed;
 pub mod poll;
 pub mod store;
+mod stored;
 mod tier;
 mod types;
 mod value;

@@ -46,6 +46,7 @@ pub struct Config {
     tier_up_budget: TierUpBudget,
     memory: MemoryChoice,
     eager: bool,
+    jit: bool,
     fuel: bool,
     stack_bytes_max: usize,
     threads: usize,
@@ -59,6 +60,7 @@ impl Default for Config {
             tier_up_budget: TierUpBudget::default(),
             memory: MemoryChoice::Auto,
             eager: false,
+            jit: true,
             fuel: false,
             stack_bytes_max: Self::STACK_BYTES_MAX,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -108,6 +110,13 @@ impl Config {
         self
     }
 
+    /// Whether code may be made at run time, which is the default. Without, only modules made
+    /// ahead of time run: see [`crate::Module::serialize`].
+    pub fn jit(&mut self, jit: bool) -> &mut Self {
+        self.jit = jit;
+        self
+    }
+
     /// Whether code counts fuel (see [`crate::Store::set_fuel`]); costs speed.
     pub fn fuel(&mut self, fuel: bool) -> &mut Self {
         self.fuel = fuel;
@@ -149,7 +158,7 @@ impl Engine {
         let config = runtime::EngineConfig {
             tunables: Tunables { memory_mode, fuel: config.fuel, poll: true },
             features: config.features,
-            compilers: compilers(config)?,
+            compilers: if config.jit { compilers(config)? } else { Compilers::None },
             eager: config.eager,
             threads: config.threads,
             stack_bytes_max: config.stack_bytes_max,

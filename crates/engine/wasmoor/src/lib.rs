@@ -27,6 +27,9 @@
 //! This crate does not know WASI: the world crates (`wasmoor-wasi-p1`) add it to a [`Linker`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod artifact;
+#[cfg(unix)]
+pub mod cache;
 mod config;
 mod entities;
 mod func;
@@ -36,10 +39,13 @@ mod linker;
 mod module;
 mod source;
 mod store;
+#[cfg(unix)]
+mod trust;
 mod typed;
 mod types;
 mod val;
 
+pub use artifact::ARTIFACT_MAGIC;
 pub use config::{Config, Engine, MemoryChoice, Tier};
 pub use entities::{Extern, Global, Memory, Table};
 pub use func::{Func, HostResult, IntoFunc};

@@ -174,6 +174,10 @@ impl Module {
         parse(engine, to_binary(bytes.as_ref())?.as_ref().into()).map(drop)
     }
 
+    pub(crate) fn from_inner(inner: Arc<CompiledModule>, engine: &Engine) -> Module {
+        Module { inner, engine: engine.clone() }
+    }
+
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Engine {

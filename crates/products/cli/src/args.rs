@@ -13,7 +13,7 @@ use std::time::Duration;
 use wasmoor::{Features, Tier};
 
 const AFTER_HELP: &str = "\
-`wasmoor FILE` is `wasmoor run FILE`. FILE may be binary (.wasm) or text (.wat); `-` is standard input.
+`wasmoor FILE` is `wasmoor run FILE`. FILE may be binary (.wasm), text (.wat) or compiled (.wcode); `-` is standard input.
 Exit status: the guest's; 134 for a trap; 1 for an error; 2 for wrong usage.";
 
 /// Runs WebAssembly programs.
@@ -29,6 +29,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a program
     Run(Box<Run>),
+    /// Compile a program ahead of time, to a file that `run` takes
+    Compile(Compile),
+    /// Show or remove what is kept of earlier runs
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Check that modules are valid, without running them
     Validate(Validate),
     /// Show imports, exports, sizes and the proposals that a module uses
@@ -106,6 +111,12 @@ pub(crate) struct Run {
     /// Compile all functions before the start, rather than each at its first call
     #[arg(long, help_heading = "Compilation")]
     pub(crate) eager: bool,
+    /// Neither use nor keep code of other runs
+    #[arg(long, help_heading = "Compilation")]
+    pub(crate) no_cache: bool,
+    /// Make no code: run only what `wasmoor compile` made
+    #[arg(long, conflicts_with = "eager", help_heading = "Compilation")]
+    pub(crate) no_jit: bool,
     /// Print where the time went, and memory, to standard error
     #[arg(long)]
     pub(crate) stats: bool,
@@ -118,6 +129,36 @@ pub(crate) struct Run {
         num_args = 1..
     )]
     pub(crate) file_and_args: Vec<OsString>,
+}
+
+/// `wasmoor compile`
+#[derive(Args, Debug)]
+pub(crate) struct Compile {
+    /// The module
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The file to write, `.wcode` by custom
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Which compiler makes the code; `auto`: the optimizing one where it can
+    #[arg(long, value_parser = TierParser, default_value = "auto")]
+    pub(crate) tier: Tier,
+    /// Make code that counts fuel, for `run --fuel`
+    #[arg(long)]
+    pub(crate) fuel: bool,
+}
+
+/// `wasmoor cache`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Show where the cache is and what it holds
+    Status,
+    /// Remove everything, or what was used longest ago
+    Clean {
+        /// Leave this much: 100MiB, 1G
+        #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+        keep: Option<u64>,
+    },
 }
 
 /// `wasmoor validate`
@@ -334,6 +375,11 @@ mod tests {
             "run --tcplisten 80 a.wasm",
             "run --max-open-files many a.wasm",
             "run --max-output 1x a.wasm",
+            "run --no-jit --eager a.wcode",
+            "compile a.wasm",
+            "compile -o a.wcode",
+            "cache",
+            "cache clean --keep much",
             "validate",
             "inspect",
             "inspect a b",

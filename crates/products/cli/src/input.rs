@@ -18,11 +18,11 @@ const HEADER_BYTES: usize = 512;
 /// The first bytes of a binary module.
 const MAGIC: &[u8] = b"\0asm";
 
-/// Reads a module and returns it in binary form. `-` is standard input.
+/// Reads a module and returns it in binary form, and whether it was text. `-` is standard input.
 ///
 /// # Errors
 /// The file cannot be read, is too large, or is neither a binary nor a text.
-pub(crate) fn read_module(path: &Path) -> Result<Arc<[u8]>, Failure> {
+pub(crate) fn read_module(path: &Path) -> Result<(Arc<[u8]>, bool), Failure> {
     let shown = printable(&path.display().to_string());
     let bytes = if path == Path::new("-") {
         read(std::io::stdin().lock(), 0)
@@ -30,7 +30,11 @@ pub(crate) fn read_module(path: &Path) -> Result<Arc<[u8]>, Failure> {
         open(path).and_then(|(file, len)| read(file, len))
     };
     let bytes = bytes.map_err(|failure| failure.context(format_args!("cannot read `{shown}`")))?;
-    if bytes.starts_with(MAGIC) { Ok(bytes) } else { Ok(encode(&shown, &bytes)?.into()) }
+    if bytes.starts_with(MAGIC) {
+        Ok((bytes, false))
+    } else {
+        Ok((encode(&shown, &bytes)?.into(), true))
+    }
 }
 
 fn open(path: &Path) -> Result<(File, u64), Failure> {

@@ -5,10 +5,13 @@
 //! `run` function; what a user reads goes through [`report`], so that all messages look alike.
 
 mod args;
+mod cache;
+mod compile;
 mod config;
 mod explore;
 mod input;
 mod inspect;
+mod load;
 mod mounts;
 mod outcome;
 mod progress;
@@ -35,6 +38,8 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(*args),
+        Command::Compile(args) => compile::run(&args),
+        Command::Cache(command) => cache::run(&command),
         Command::Config => config::run(),
         Command::Completions { shell } => args::print_completions(shell),
         Command::Explore(args) => explore::run(&args),

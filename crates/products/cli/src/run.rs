@@ -1,8 +1,7 @@
 //! `wasmoor run`: from a file to the guest's exit status.
 //!
 //! ```text
-//! read       a private copy of the file
-//! load       validate; with --eager compile, showing progress
+//! load       from a file of `compile`, from the cache, or by reading and validating (see `load`)
 //! link       the world's functions; every missing import is named
 //! thread     a stack of --max-stack and some for host functions:
 //!   instantiate, then `_start`, `_initialize` or the function of --invoke
@@ -11,13 +10,12 @@
 //! which no poll can end, the main thread ends the process as if the guest had trapped.
 
 use crate::args::Run;
-use crate::progress::Progress;
+use crate::load::{self, Keeper};
 use crate::report::{self, Failure, near, printable};
 use crate::stats::Stats;
-use crate::{input, outcome, validate, values, world};
+use crate::{outcome, validate, values, world};
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use wasmoor::{Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val};
@@ -36,17 +34,22 @@ const GRACE: Duration = Duration::from_millis(200);
 /// The guest ended with another status than 0, or anything of ours went wrong.
 pub(crate) fn run(args: Run) -> Result<(), Failure> {
     let mut stats = Stats::default();
-    let path = args.file_and_args.first().map(Path::new).unwrap_or(Path::new(""));
-    let start = Instant::now();
-    let bytes = input::read_module(path).map_err(|failure| suggest_command(failure, path))?;
-    stats.read = start.elapsed();
-    stats.module_bytes = bytes.len();
+    let path = args.file_and_args.first().map_or(Path::new(""), Path::new);
     let engine = engine(&args)?;
-    let module = load(&engine, path, bytes, &mut stats)?;
-    let (result, stats) = on_thread(&args, module, stats)?;
+    let loaded = load::load(&args, &engine, &mut stats);
+    let loaded = loaded.map_err(|failure| suggest_command(failure, path))?;
+    let module = loaded.module.clone();
+    let mut keeper = Keeper::new(loaded);
+    let (result, mut stats) = on_thread(&args, module, stats, &mut keeper)?;
+    keeper.store();
     if args.stats {
+        if keeper.failed.is_some() {
+            stats.stored = "; the cache cannot be written";
+        }
         stats.print();
     }
+    // The process ends here; freeing a large module's description takes milliseconds.
+    std::mem::forget(keeper);
     result
 }
 
@@ -67,6 +70,7 @@ fn engine(args: &Run) -> Result<Engine, Failure> {
     config
         .tier(args.tier)
         .eager(args.eager)
+        .jit(!args.no_jit)
         .fuel(args.fuel.is_some())
         .max_stack(stack_bytes(args)?)
         .threads(validate::threads());
@@ -77,27 +81,15 @@ fn stack_bytes(args: &Run) -> Result<usize, Failure> {
     usize::try_from(args.max_stack).map_err(Failure::error)
 }
 
-fn load(
-    engine: &Engine,
-    path: &Path,
-    bytes: Arc<[u8]>,
-    stats: &mut Stats,
-) -> Result<Module, Failure> {
-    let start = Instant::now();
-    let progress = Progress::new();
-    let module = Module::from_shared(engine, bytes, &|done, all| progress.report(done, all));
-    let first = progress.finish();
-    let all = start.elapsed();
-    stats.validate = first.unwrap_or(all).min(all);
-    stats.compile = all - stats.validate;
-    let shown = printable(&path.display().to_string());
-    module.map_err(|error| Failure::error(error).context(format_args!("`{shown}`")))
-}
-
 /// What the guest's thread sends back.
 type Answer = (Result<(), Failure>, Stats);
 
-fn on_thread(args: &Run, module: Module, stats: Stats) -> Result<Answer, Failure> {
+fn on_thread(
+    args: &Run,
+    module: Module,
+    stats: Stats,
+    keeper: &mut Keeper,
+) -> Result<Answer, Failure> {
     let stack = stack_bytes(args)?
         .checked_add(HOST_STACK_RESERVE_BYTES + THREAD_STACK_BYTES)
         .ok_or_else(|| Failure::usage("the stack is too large"))?;
@@ -113,24 +105,35 @@ fn on_thread(args: &Run, module: Module, stats: Stats) -> Result<Answer, Failure
         guest
             .spawn_scoped(scope, body)
             .map_err(|error| Failure::error(format!("cannot start a thread: {error}")))?;
-        wait(&receiver, args.timeout)
+        wait(&receiver, args.timeout, keeper)
     })
 }
 
-fn wait(receiver: &mpsc::Receiver<Answer>, timeout: Option<Duration>) -> Result<Answer, Failure> {
+/// Waits for the guest's thread, and looks after its module meanwhile.
+fn wait(
+    receiver: &mpsc::Receiver<Answer>,
+    timeout: Option<Duration>,
+    keeper: &mut Keeper,
+) -> Result<Answer, Failure> {
     let ended = |_| Failure::error("the guest's thread ended without a result");
-    let Some(limit) = timeout.and_then(|timeout| timeout.checked_add(GRACE)) else {
-        return receiver.recv().map_err(ended);
-    };
-    match receiver.recv_timeout(limit) {
-        Ok(answer) => Ok(answer),
-        Err(RecvTimeoutError::Disconnected) => Err(ended(mpsc::RecvError)),
-        Err(RecvTimeoutError::Timeout) => {
-            // The thread cannot be ended, so the scope cannot be left: the process ends here.
-            let code = wasmoor::TrapCode::DeadlineExceeded;
-            let message = format!("wasm trap: {code}, while the guest was in a call of the host");
-            report::error_line(&message);
-            std::process::exit(report::STATUS_TRAP.into())
+    let limit = timeout.and_then(|timeout| timeout.checked_add(GRACE));
+    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+    loop {
+        let Some(until) = end.into_iter().chain(keeper.due()).min() else {
+            return receiver.recv().map_err(ended);
+        };
+        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Disconnected) => return Err(ended(mpsc::RecvError)),
+            Err(RecvTimeoutError::Timeout) if end.is_some_and(|end| end <= Instant::now()) => {
+                // The thread cannot be ended, so the scope cannot be left: the process ends here.
+                let code = wasmoor::TrapCode::DeadlineExceeded;
+                let message =
+                    format!("wasm trap: {code}, while the guest was in a call of the host");
+                report::error_line(&message);
+                std::process::exit(report::STATUS_TRAP.into())
+            }
+            Err(RecvTimeoutError::Timeout) => keeper.work(),
         }
     }
 }

@@ -18,6 +18,10 @@ pub(crate) struct Stats {
     pub(crate) instantiate: Duration,
     /// The program, lazy compilation included.
     pub(crate) run: Duration,
+    /// Where code came from, if not from compiling: words for a reader.
+    pub(crate) origin: &'static str,
+    /// What the cache said to new code.
+    pub(crate) stored: &'static str,
     /// Bytes of the module in binary form.
     pub(crate) module_bytes: usize,
     /// Bytes of linear memories at the end.
@@ -41,11 +45,12 @@ impl Stats {
 
     fn rows(&self) -> Vec<(&'static str, String)> {
         let compiled = &self.compiled;
+        let read = match self.origin {
+            "" => show_bytes(self.module_bytes as u64),
+            origin => format!("from {origin}"),
+        };
         let mut rows = vec![
-            (
-                "read",
-                format!("{}, {}", show_duration(self.read), show_bytes(self.module_bytes as u64)),
-            ),
+            ("read", format!("{}, {read}", show_duration(self.read))),
             ("validate", show_duration(self.validate)),
             ("compile", show_duration(self.compile)),
             ("instantiate", show_duration(self.instantiate)),
@@ -57,6 +62,13 @@ impl Stats {
                     compiled.functions,
                     compiled.functions_total,
                     show_duration(Duration::from_nanos(compiled.compile_ns)),
+                ),
+            ),
+            (
+                "loaded",
+                format!(
+                    "{} functions compiled earlier, {} damaged{}",
+                    compiled.functions_loaded, compiled.functions_damaged, self.stored
                 ),
             ),
             ("optimized", optimized(compiled)),

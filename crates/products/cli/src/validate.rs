@@ -31,7 +31,7 @@ fn check(file: &Path) -> Result<(), Failure> {
 /// # Errors
 /// The file cannot be read or is no valid module; the message names it.
 pub(crate) fn load(file: &Path) -> Result<Module, Failure> {
-    let bytes = input::read_module(file)?;
+    let (bytes, _) = input::read_module(file)?;
     let shown = printable(&file.display().to_string());
     Module::parse(bytes, &Features::default(), threads())
         .map_err(|error| Failure::error(error).context(format_args!("`{shown}`")))

@@ -106,7 +106,8 @@ fn value(variable: EnvVar) -> Result<(String, Vec<u8>), Failure> {
     Ok((key, value))
 }
 
-fn mounts(args: &Run) -> impl Iterator<Item = &Mount> {
+/// All grants of directories.
+pub(crate) fn mounts(args: &Run) -> impl Iterator<Item = &Mount> {
     args.dir.iter().chain(&args.mapdir).chain(&args.volume)
 }
 

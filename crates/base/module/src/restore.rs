@@ -1,0 +1,272 @@
+//! A module's description without reading its bodies: taken apart to be stored, and put together
+//! again.
+//!
+//! What is stored beside the code of a module is
+//!
+//! ```text
+//! skeleton      the module without its code section and custom sections
+//! description   where bodies and custom sections are in the module's bytes; its name
+//! facts         what validation learned about each body
+//! ```
+//!
+//! The skeleton is decoded and validated like any module, so the format needs no decoder of its
+//! own and damage cannot break the description's invariants. Only bodies are not validated again:
+//! that is what restoring saves. Whoever restores a module vouches that all three parts belong to
+//! a module that was validated with the same proposals, and that `source` gives that module.
+
+use crate::description::{CustomSection, FunctionBody, Module};
+use crate::facts::FuncFacts;
+use crate::features::Features;
+use crate::load;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use wasmoor_abi::DefinedFuncIndex;
+use wasmoor_abi::wire::{Reader, Writer};
+use wasmparser::BinaryReader;
+
+/// Bytes in front of the first section.
+const HEADER_BYTES: usize = 8;
+const CUSTOM_SECTION: u8 = 0;
+const CODE_SECTION: u8 = 10;
+
+/// Gives the bytes of a restored module: the same that were validated once.
+pub type Source = Box<dyn Fn() -> Result<Arc<[u8]>, String> + Send + Sync>;
+
+/// The parts of a module that are stored beside its code.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// See the head of this module.
+    pub description: Arc<[u8]>,
+    /// See the head of this module.
+    pub skeleton: Arc<[u8]>,
+    /// See the head of this module.
+    pub facts: Arc<[u8]>,
+    /// Bytes of the module in binary form.
+    pub wasm_bytes: u32,
+}
+
+/// Why the bytes of a restored module are not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the module's bytes are needed, but {0}")]
+pub struct SourceError(String);
+
+/// What a restored module reads when it is needed.
+pub(crate) struct Late {
+    source: Source,
+    wasm_bytes: u32,
+    description: Arc<[u8]>,
+    facts: Arc<[u8]>,
+    loaded: OnceLock<Loaded>,
+}
+
+struct Loaded {
+    bytes: Arc<[u8]>,
+    facts: Box<[FuncFacts]>,
+}
+
+impl std::fmt::Debug for Late {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Late").field("wasm_bytes", &self.wasm_bytes).finish_non_exhaustive()
+    }
+}
+
+impl Module {
+    /// The parts that are stored beside the code.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        if let Some(late) = &self.late {
+            return Parts {
+                description: late.description.clone(),
+                skeleton: self.bytes.clone(),
+                facts: late.facts.clone(),
+                wasm_bytes: late.wasm_bytes,
+            };
+        }
+        let mut facts = Writer::new();
+        self.bodies.values().for_each(|body| write_facts(&mut facts, &body.facts));
+        Parts {
+            description: describe(self).into(),
+            skeleton: skeleton(&self.bytes).into(),
+            facts: facts.finish().into(),
+            // At most 2^30, see `header`.
+            wasm_bytes: self.bytes.len() as u32,
+        }
+    }
+
+    /// A module from its parts; see the head of this file for what the caller vouches for.
+    ///
+    /// `None`: the parts are damaged, or do not belong together.
+    #[must_use]
+    pub fn restore(parts: Parts, features: &Features, source: Source) -> Option<Module> {
+        let mut module = load::skeleton(parts.skeleton, *features)?;
+        read_description(&parts.description, &mut module, parts.wasm_bytes)?;
+        module.late = Some(Late {
+            source,
+            wasm_bytes: parts.wasm_bytes,
+            description: parts.description,
+            facts: parts.facts,
+            loaded: OnceLock::new(),
+        });
+        Some(module)
+    }
+
+    /// Sees to it that bodies, facts about them and custom sections are there: they always are,
+    /// except in a restored module.
+    ///
+    /// # Errors
+    /// They cannot be read, or are no longer those of the module.
+    pub fn require_bodies(&self) -> Result<(), SourceError> {
+        let Some(late) = &self.late else { return Ok(()) };
+        if late.loaded.get().is_some() {
+            return Ok(());
+        }
+        let bytes = (late.source)().map_err(SourceError)?;
+        let damaged = |what: &str| SourceError(format!("{what} changed since it was stored"));
+        if bytes.len() != late.wasm_bytes as usize {
+            return Err(damaged("it"));
+        }
+        let mut reader = Reader::new(&late.facts);
+        let facts = (0..self.bodies.len()).map(|_| read_facts(&mut reader)).collect::<Option<_>>();
+        let facts = facts.ok_or_else(|| damaged("what is known about it"))?;
+        // Another thread may have been faster; both read the same.
+        let _ = late.loaded.set(Loaded { bytes, facts });
+        Ok(())
+    }
+
+    /// What validation learned about a function's body. Of a restored module, after
+    /// [`Module::require_bodies`].
+    #[must_use]
+    pub fn facts(&self, func: DefinedFuncIndex) -> &FuncFacts {
+        let loaded = self.late.as_ref().and_then(|late| late.loaded.get());
+        match loaded.and_then(|loaded| loaded.facts.get(func.as_u32() as usize)) {
+            Some(facts) => facts,
+            None => &self.bodies[func].facts,
+        }
+    }
+
+    /// The bytes that bodies and custom sections are in; `None` before they have been read.
+    pub(crate) fn whole(&self) -> Option<&Arc<[u8]>> {
+        match &self.late {
+            None => Some(&self.bytes),
+            Some(late) => late.loaded.get().map(|loaded| &loaded.bytes),
+        }
+    }
+}
+
+/// The module without its code section and custom sections.
+fn skeleton(bytes: &[u8]) -> Vec<u8> {
+    let mut out = bytes.get(..HEADER_BYTES).unwrap_or_default().to_vec();
+    for (id, section) in sections(bytes) {
+        if !matches!(id, CUSTOM_SECTION | CODE_SECTION) {
+            out.extend_from_slice(&bytes[section]);
+        }
+    }
+    out
+}
+
+/// Ids and ranges, headers included, of the sections of a valid module.
+fn sections(bytes: &[u8]) -> impl Iterator<Item = (u8, Range<usize>)> {
+    let mut reader = BinaryReader::new(bytes.get(HEADER_BYTES..).unwrap_or_default(), 8);
+    std::iter::from_fn(move || {
+        let start = reader.original_position() as usize;
+        let id = reader.read_u8().ok()?;
+        let len = reader.read_var_u32().ok()? as usize;
+        reader.read_bytes(len).ok()?;
+        Some((id, start..reader.original_position() as usize))
+    })
+}
+
+fn describe(module: &Module) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.number(module.code_bytes as u64);
+    out.number(module.code_start.map_or(0, |start| u64::from(start) + 1));
+    out.number(u64::from(module.name.is_some()));
+    out.string(module.name.as_deref().unwrap_or_default().as_bytes());
+    out.number(module.custom_sections.len() as u64);
+    for section in &module.custom_sections {
+        out.string(section.name.as_bytes());
+        write_range(&mut out, &section.range);
+    }
+    module.bodies.values().for_each(|body| write_range(&mut out, &body.range));
+    out.finish()
+}
+
+fn read_description(bytes: &[u8], module: &mut Module, wasm_bytes: u32) -> Option<()> {
+    let mut reader = Reader::new(bytes);
+    module.code_bytes = usize::try_from(reader.number()?).ok()?;
+    module.code_start = reader.number32()?.checked_sub(1);
+    let named = reader.number()? != 0;
+    let name = std::str::from_utf8(reader.string()?).ok()?;
+    module.name = named.then(|| name.to_owned());
+    for _ in 0..reader.number()? {
+        let name = std::str::from_utf8(reader.string()?).ok()?.to_owned();
+        let range = read_range(&mut reader, wasm_bytes)?;
+        module.custom_sections.push(CustomSection { name, range });
+    }
+    let imported = module.counts.imported_funcs as usize;
+    for _ in imported..module.functions.len() {
+        let range = read_range(&mut reader, wasm_bytes)?;
+        module.bodies.push(FunctionBody { range, facts: FuncFacts::default() });
+    }
+    reader.is_empty().then_some(())
+}
+
+fn write_range(out: &mut Writer, range: &Range<u32>) {
+    out.number(u64::from(range.start));
+    out.number(u64::from(range.end - range.start));
+}
+
+fn read_range(reader: &mut Reader<'_>, end_max: u32) -> Option<Range<u32>> {
+    let start = reader.number32()?;
+    let end = start.checked_add(reader.number32()?)?;
+    (end <= end_max).then_some(start..end)
+}
+
+fn write_facts(out: &mut Writer, facts: &FuncFacts) {
+    // All fields are named, so that a new one cannot be left out.
+    let FuncFacts {
+        locals,
+        operators,
+        loops,
+        control_depth_max,
+        stack_height_max,
+        has_call,
+        uses_memory,
+        uses_simd,
+        local_weights,
+    } = facts;
+    for number in [locals, operators, loops, control_depth_max, stack_height_max] {
+        out.number(u64::from(*number));
+    }
+    let flags = [has_call, uses_memory, uses_simd];
+    out.number(flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(**flag)));
+    out.number(local_weights.len() as u64);
+    local_weights.iter().for_each(|&weight| out.number(u64::from(weight)));
+}
+
+fn read_facts(reader: &mut Reader<'_>) -> Option<FuncFacts> {
+    let [locals, operators, loops, control_depth_max, stack_height_max] = [
+        reader.number32()?,
+        reader.number32()?,
+        reader.number32()?,
+        reader.number32()?,
+        reader.number32()?,
+    ];
+    let flags = reader.number()?;
+    let flag = |bit: u32| flags >> bit & 1 == 1;
+    let weights = reader.number()?;
+    if weights > FuncFacts::WEIGHED_LOCALS as u64 {
+        return None;
+    }
+    Some(FuncFacts {
+        locals,
+        operators,
+        loops,
+        control_depth_max,
+        stack_height_max,
+        has_call: flag(0),
+        uses_memory: flag(1),
+        uses_simd: flag(2),
+        local_weights: (0..weights).map(|_| reader.number32()).collect::<Option<_>>()?,
+    })
+}

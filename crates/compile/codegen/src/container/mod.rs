@@ -1,0 +1,388 @@
+//! The code container: a module's machine code and description in one file (`.wcode`).
+//!
+//! ```text
+//! header        512 bytes: identity of the code, hash of the module, table of sections, checksum
+//! description   what the module crate keeps beside the skeleton   \
+//! skeleton      the module without bodies and custom sections      | read and summed when the
+//! facts         what validation learned about the bodies           | container is opened
+//! index         one entry per stored function                     /
+//! records       code, relocations, trap table, address map of each: at the first call
+//! wasm          the whole module (not in caches): when a body or a custom section is needed
+//! image         reserved for the initial contents of memories
+//! ```
+//!
+//! Numbers are little-endian. What is read at opening is a private copy with a checksum against
+//! accidents. What is read later, when a guest runs that may be able to write the file, is copied
+//! first and then compared with a SHA-256 that was read at opening: so what was checked is what is
+//! used. A file is never changed, only replaced.
+
+mod header;
+mod identity;
+mod index;
+
+pub use header::{CONTAINER_VERSION, HEADER_BYTES, Header, MAGIC};
+pub use identity::{Identity, host_cpu};
+
+use crate::stored::{StoredCode, StoredFunction};
+use index::{ENTRY_BYTES, Entry};
+use sha2::{Digest, Sha256};
+use std::io;
+use std::sync::Arc;
+use wasmoor_abi::DefinedFuncIndex;
+use wasmoor_abi::wire::checksum;
+
+/// Records up to this many bytes together are read and linked at once: it takes less time than
+/// one by one, and a cache holds only what was called before.
+const ALL_BYTES_MAX: u64 = 4 << 20;
+
+/// What a container is read from.
+#[allow(clippy::len_without_is_empty, reason = "an empty source is of no interest")]
+pub trait ReadAt: Send + Sync {
+    /// Bytes in all.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills the buffer from this offset on.
+    ///
+    /// # Errors
+    /// Also when the bytes end before.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+impl ReadAt for Arc<[u8]> {
+    fn len(&self) -> io::Result<u64> {
+        Ok((**self).len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let bytes = usize::try_from(offset)
+            .ok()
+            .and_then(|at| self.get(at..)?.get(..buffer.len()))
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl ReadAt for std::fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, buffer, offset)
+    }
+}
+
+/// Why a container cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContainerError {
+    /// It cannot be read or written, or ends too early.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It begins like something else.
+    #[error("it is no code container")]
+    NotContainer,
+    /// Another version of Wasmoor made it.
+    #[error("it has version {0} of the format, this is version {CONTAINER_VERSION}")]
+    Version(u32),
+    /// A checksum does not fit.
+    #[error("{0} is damaged")]
+    Damaged(&'static str),
+    /// It has another length than it says.
+    #[error("it has {found} bytes, but says {expected}")]
+    Length {
+        /// Bytes that the header states.
+        expected: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// The code cannot run here.
+    #[error("{0}")]
+    Unfit(String),
+    /// A container cannot hold as much.
+    #[error("the module is too large for a code container")]
+    TooLarge,
+}
+
+pub(crate) const SECTIONS: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SectionKind {
+    Description,
+    Skeleton,
+    Facts,
+    Index,
+    Records,
+    Wasm,
+    /// Initial contents of memories, page-aligned; not written yet.
+    #[expect(dead_code, reason = "holds the number of the section")]
+    Image,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sum: u64,
+}
+
+/// What goes into a container.
+#[derive(Debug)]
+pub struct Contents<'a> {
+    /// What the code was made for.
+    pub identity: Identity,
+    /// SHA-256 of the module in binary form.
+    pub wasm_hash: [u8; 32],
+    /// Bytes of the module in binary form.
+    pub wasm_bytes: u64,
+    /// Functions that the module defines.
+    pub functions: u32,
+    /// The description, as the module crate encodes it.
+    pub description: &'a [u8],
+    /// The module without bodies and custom sections.
+    pub skeleton: &'a [u8],
+    /// Facts about bodies, as the module crate encodes them.
+    pub facts: &'a [u8],
+    /// Code.
+    pub code: &'a [StoredFunction],
+    /// The whole module, unless it is found elsewhere.
+    pub wasm: Option<&'a [u8]>,
+}
+
+impl Contents<'_> {
+    /// Writes the container.
+    ///
+    /// # Errors
+    /// When it cannot be written, or is larger than the format allows.
+    pub fn write(&self, out: &mut dyn io::Write) -> Result<(), ContainerError> {
+        let (index, records) = self.index_and_records()?;
+        let wasm = self.wasm.unwrap_or_default();
+        let parts = [self.description, self.skeleton, self.facts, &index, &records, wasm];
+        let mut sections = [Section::default(); SECTIONS];
+        let mut offset = HEADER_BYTES as u64;
+        for (section, part) in sections.iter_mut().zip(parts) {
+            *section = Section { offset, bytes: part.len() as u64, sum: checksum(part) };
+            offset += section.bytes;
+        }
+        let header = Header {
+            identity: self.identity.clone(),
+            file_bytes: offset,
+            wasm_hash: self.wasm_hash,
+            wasm_bytes: self.wasm_bytes,
+            functions: self.functions,
+            sections,
+        };
+        out.write_all(&header.encode())?;
+        parts.iter().try_for_each(|part| out.write_all(part))?;
+        Ok(())
+    }
+
+    fn index_and_records(&self) -> Result<(Vec<u8>, Vec<u8>), ContainerError> {
+        let (mut index, mut records) = (Vec::new(), Vec::new());
+        for function in self.code {
+            let record = function.record();
+            let offset = u32::try_from(records.len()).map_err(|_| ContainerError::TooLarge)?;
+            index.extend(Entry::of(function, &record, offset)?.encode());
+            records.extend(record);
+        }
+        if records.len() as u64 > u64::from(u32::MAX) {
+            return Err(ContainerError::TooLarge);
+        }
+        Ok((index, records))
+    }
+}
+
+/// An opened container: all but records and wasm is a private, checked copy.
+pub struct Container {
+    header: Header,
+    description: Arc<[u8]>,
+    skeleton: Arc<[u8]>,
+    facts: Arc<[u8]>,
+    entries: Vec<Entry>,
+    /// Position of each function's entry plus one; 0: it has none.
+    by_func: Box<[u32]>,
+    source: Box<dyn ReadAt>,
+}
+
+impl Container {
+    /// Opens a container whose code is to run where code of identity `here` is made.
+    ///
+    /// # Errors
+    /// See [`ContainerError`].
+    pub fn open(source: Box<dyn ReadAt>, here: &Identity) -> Result<Self, ContainerError> {
+        let found = source.len()?;
+        let mut head = [0; HEADER_BYTES];
+        let head_len = found.min(HEADER_BYTES as u64) as usize;
+        source.read_at(&mut head[..head_len], 0)?;
+        if !head.starts_with(&MAGIC) {
+            return Err(ContainerError::NotContainer);
+        }
+        let header = Header::decode(&head)?;
+        if header.file_bytes != found {
+            return Err(ContainerError::Length { expected: header.file_bytes, found });
+        }
+        if let Some(why) = header.identity.unfit_for(here) {
+            return Err(ContainerError::Unfit(why));
+        }
+        let read = |kind, what| read_section(&*source, header.section(kind), what);
+        let description = read(SectionKind::Description, "the description of the module")?;
+        let skeleton = read(SectionKind::Skeleton, "the skeleton of the module")?;
+        let facts = read(SectionKind::Facts, "the facts about functions")?;
+        let index = read(SectionKind::Index, "the index of functions")?;
+        let (entries, by_func) = decode_index(&index, &header)?;
+        Ok(Container { header, description, skeleton, facts, entries, by_func, source })
+    }
+
+    /// The header.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What the module crate keeps beside the skeleton.
+    #[must_use]
+    pub fn description(&self) -> &Arc<[u8]> {
+        &self.description
+    }
+
+    /// The module without bodies and custom sections.
+    #[must_use]
+    pub fn skeleton(&self) -> &Arc<[u8]> {
+        &self.skeleton
+    }
+
+    /// What validation learned about the bodies.
+    #[must_use]
+    pub fn facts(&self) -> &Arc<[u8]> {
+        &self.facts
+    }
+
+    /// Number of functions that have code here.
+    #[must_use]
+    pub fn stored_functions(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether every function of the module has code here.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.by_func.iter().all(|&at| at != 0)
+    }
+
+    /// Whether there is code of this function, and who made it.
+    #[must_use]
+    pub fn tier_of(&self, func: DefinedFuncIndex) -> Option<crate::CodeTier> {
+        self.entry(func).map(|entry| entry.tier)
+    }
+
+    /// Functions that have code here, in the order of their records.
+    pub fn functions(&self) -> impl Iterator<Item = DefinedFuncIndex> + '_ {
+        self.entries.iter().map(|entry| entry.func)
+    }
+
+    /// All code, if there is so little that it is best linked at once, and all of it is sound.
+    #[must_use]
+    pub fn all_if_small(&self) -> Option<Vec<StoredFunction>> {
+        let section = self.header.section(SectionKind::Records);
+        if section.bytes > ALL_BYTES_MAX {
+            return None;
+        }
+        let records = read_section(&*self.source, section, "the code").ok()?;
+        let open = |entry: &Entry| {
+            let start = entry.offset as usize;
+            entry.take_apart(records.get(start..start + entry.record_bytes() as usize)?)
+        };
+        self.entries.iter().map(open).collect()
+    }
+
+    /// The whole module in binary form, if it is in here.
+    ///
+    /// # Errors
+    /// It is there, but cannot be read or is not what it was.
+    pub fn wasm(&self) -> Result<Option<Arc<[u8]>>, ContainerError> {
+        let section = self.header.section(SectionKind::Wasm);
+        if section.bytes == 0 {
+            return Ok(None);
+        }
+        let bytes = read_bytes(&*self.source, section)?;
+        if Sha256::digest(&bytes)[..] != self.header.wasm_hash {
+            return Err(ContainerError::Damaged("the module"));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn entry(&self, func: DefinedFuncIndex) -> Option<&Entry> {
+        let at = self.by_func.get(func.as_u32() as usize)?.checked_sub(1)?;
+        self.entries.get(at as usize)
+    }
+}
+
+impl StoredCode for Container {
+    fn load(&self, func: DefinedFuncIndex) -> Result<Option<StoredFunction>, String> {
+        let Some(entry) = self.entry(func) else { return Ok(None) };
+        let offset = self.header.section(SectionKind::Records).offset + u64::from(entry.offset);
+        let mut record = vec![0; entry.record_bytes() as usize];
+        self.source.read_at(&mut record, offset).map_err(|error| error.to_string())?;
+        match entry.open(&record) {
+            Some(function) => Ok(Some(function)),
+            None => Err("its bytes have changed since they were stored".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Container").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+/// Positions of entries by function, in their order.
+type Index = (Vec<Entry>, Box<[u32]>);
+
+fn decode_index(bytes: &[u8], header: &Header) -> Result<Index, ContainerError> {
+    const DAMAGED: ContainerError = ContainerError::Damaged("the index of functions");
+    let (chunks, rest) = bytes.as_chunks::<ENTRY_BYTES>();
+    // A function takes at least a byte of the skeleton: the number cannot be made up.
+    let room = header.section(SectionKind::Skeleton).bytes;
+    if !rest.is_empty() || u64::from(header.functions) > room {
+        return Err(DAMAGED);
+    }
+    let records = header.section(SectionKind::Records).bytes;
+    let mut entries = Vec::with_capacity(chunks.len());
+    let mut by_func = vec![0u32; header.functions as usize].into_boxed_slice();
+    for chunk in chunks {
+        let entry = Entry::decode(chunk, header.functions, records).ok_or(DAMAGED)?;
+        entries.push(entry);
+        by_func[entry.func.as_u32() as usize] = entries.len() as u32;
+    }
+    Ok((entries, by_func))
+}
+
+fn read_bytes(source: &dyn ReadAt, section: Section) -> Result<Arc<[u8]>, ContainerError> {
+    let len = usize::try_from(section.bytes).map_err(|_| ContainerError::TooLarge)?;
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
+    if let Some(bytes) = Arc::get_mut(&mut bytes) {
+        source.read_at(bytes, section.offset)?;
+    }
+    Ok(bytes)
+}
+
+fn read_section(
+    source: &dyn ReadAt,
+    section: Section,
+    what: &'static str,
+) -> Result<Arc<[u8]>, ContainerError> {
+    let bytes = read_bytes(source, section)?;
+    match checksum(&bytes) == section.sum {
+        true => Ok(bytes),
+        false => Err(ContainerError::Damaged(what)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Containers in memory: round trips, and every flipped bit.
+
+use super::*;
+use crate::stored::CodeTier;
+use wasmoor_abi::Tunables;
+
+fn function(index: u32, tier: CodeTier, code: &[u8]) -> StoredFunction {
+    StoredFunction {
+        func: DefinedFuncIndex::from_u32(index),
+        tier,
+        align: 16,
+        code: code.to_vec(),
+        relocations: Box::from([1, 0, 0]),
+        traps: Box::from([2, 1]),
+        addresses: Box::from([0, 9, 4, 4]),
+    }
+}
+
+fn here() -> Identity {
+    Identity::here(&Tunables::default(), 3)
+}
+
+fn contents(code: &[StoredFunction]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let wasm = b"the module";
+    let contents = Contents {
+        identity: here(),
+        wasm_hash: Sha256::digest(wasm).into(),
+        wasm_bytes: wasm.len() as u64,
+        functions: 5,
+        description: b"description",
+        skeleton: b"skeleton",
+        facts: b"facts",
+        code,
+        wasm: Some(wasm),
+    };
+    contents.write(&mut out).expect("written");
+    out
+}
+
+fn open(bytes: &[u8]) -> Result<Container, ContainerError> {
+    Container::open(Box::new(Arc::<[u8]>::from(bytes)), &here())
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let code = [function(3, CodeTier::Second, b"three"), function(0, CodeTier::First, b"zero")];
+    let container = open(&contents(&code)).expect("sound");
+    assert_eq!(&**container.description(), b"description");
+    assert_eq!(&**container.skeleton(), b"skeleton");
+    assert_eq!(&**container.facts(), b"facts");
+    assert_eq!(container.wasm().expect("sound").as_deref(), Some(&b"the module"[..]));
+    assert_eq!(container.all_if_small().as_deref(), Some(&code[..]));
+    for expected in &code {
+        assert_eq!(container.load(expected.func).as_ref(), Ok(&Some(expected.clone())));
+        assert_eq!(container.tier_of(expected.func), Some(expected.tier));
+    }
+    assert_eq!(container.load(DefinedFuncIndex::from_u32(1)), Ok(None));
+    assert_eq!(container.load(DefinedFuncIndex::from_u32(9)), Ok(None));
+    assert!(!container.is_complete());
+}
+
+/// A flipped bit anywhere is found: at opening, or when the function or the module is asked for.
+#[test]
+fn every_flipped_bit_is_found() {
+    let code = [function(3, CodeTier::Second, b"three"), function(0, CodeTier::First, b"zero")];
+    let good = contents(&code);
+    let records = open(&good).expect("sound").header.section(SectionKind::Records);
+    let wasm = open(&good).expect("sound").header.section(SectionKind::Wasm);
+    let within =
+        |section: Section, at: u64| (section.offset..section.offset + section.bytes).contains(&at);
+    for bit in 0..good.len() * 8 {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let at = (bit / 8) as u64;
+        match open(&bytes) {
+            Err(_) => assert!(!within(records, at) && !within(wasm, at), "byte {at}"),
+            Ok(container) if within(records, at) => {
+                assert!(container.all_if_small().is_none(), "byte {at}");
+                let damaged = code.iter().filter(|f| container.load(f.func).is_err()).count();
+                assert_eq!(damaged, 1, "byte {at}");
+            }
+            Ok(container) if within(wasm, at) => assert!(container.wasm().is_err(), "byte {at}"),
+            Ok(_) => panic!("a flipped bit in byte {at} is not found"),
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_found() {
+    let good = contents(&[function(3, CodeTier::Second, b"three")]);
+    for len in 0..good.len() {
+        assert!(open(&good[..len]).is_err(), "{len} bytes");
+    }
+    let longer = [&good[..], b"x"].concat();
+    assert!(matches!(open(&longer), Err(ContainerError::Length { .. })));
+}
+
+/// Numbers that no writer writes, with right checksums, are refused and allocate little.
+#[test]
+fn made_up_numbers_are_refused() {
+    let good = contents(&[function(3, CodeTier::Second, b"three")]);
+    let forge = |change: &dyn Fn(&mut Header)| {
+        let mut header = open(&good).expect("sound").header;
+        change(&mut header);
+        let mut bytes = good.clone();
+        bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
+        open(&bytes).expect_err("forged")
+    };
+    forge(&|header| header.functions = u32::MAX);
+    forge(&|header| header.functions = 3);
+    forge(&|header| header.file_bytes = u64::MAX);
+    forge(&|header| header.sections[1].bytes = u64::MAX);
+    forge(&|header| header.sections[1].offset = u64::MAX);
+    forge(&|header| header.sections[3].bytes -= 1);
+    forge(&|header| header.sections[4].bytes = 1);
+    let error = forge(&|header| header.identity.abi_version += 1);
+    assert!(error.to_string().contains("was made by Wasmoor"), "{error}");
+    let error = forge(&|header| header.identity.cpu = u64::MAX);
+    assert!(error.to_string().contains("which this one lacks"), "{error}");
+}

@@ -1,0 +1,80 @@
+//! One module's place in the cache, and storing what a run has made.
+
+use super::Cache;
+use super::key::Hash;
+use crate::{Module, artifact};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wasmoor_codegen::container::{Container, ContainerError};
+use wasmoor_codegen::{CodeTier, StoredCode, StoredFunction};
+
+/// One module's place in a [`Cache`].
+#[derive(Debug)]
+pub struct CacheEntry {
+    cache: Cache,
+    hash: Hash,
+    /// Pieces of code that the module had when it was last stored or loaded.
+    pieces: AtomicUsize,
+    /// Those that were loaded: they are no news.
+    loaded: AtomicUsize,
+}
+
+impl CacheEntry {
+    pub(super) fn known(cache: Cache, hash: Hash, module: &Module) -> Self {
+        let pieces = AtomicUsize::new(module.inner.code().published());
+        let loaded = AtomicUsize::new(module.compile_stats().functions_loaded);
+        CacheEntry { cache, hash, pieces, loaded }
+    }
+
+    /// Stores code that the module has got since it was loaded or last stored, together with what
+    /// other processes have stored meanwhile. Returns whether there was anything to store.
+    ///
+    /// # Errors
+    /// It cannot be written: there is no space, or no right. Nothing has changed then.
+    pub fn store(&self, module: &Module) -> std::io::Result<bool> {
+        let code = module.inner.code();
+        let (pieces, loaded) = (code.published(), module.compile_stats().functions_loaded);
+        let new = pieces - self.pieces.load(Ordering::Relaxed).min(pieces);
+        if new <= loaded - self.loaded.load(Ordering::Relaxed).min(loaded) {
+            return Ok(false);
+        }
+        let functions = self.gather(module);
+        if functions.is_empty() || module.engine().inner.config().eager {
+            return Ok(false);
+        }
+        let name = self.cache.entry_name(module.engine(), &self.hash);
+        let directory = &self.cache.inner.directory;
+        directory.replace(&name, |out| {
+            artifact::write(module, self.hash, &functions, None, out).map_err(|error| match error {
+                ContainerError::Io(error) => error,
+                other => std::io::Error::other(other.to_string()),
+            })
+        })?;
+        self.pieces.store(pieces, Ordering::Relaxed);
+        self.loaded.store(loaded, Ordering::Relaxed);
+        directory.shrink(self.cache.inner.bytes_max)?;
+        Ok(true)
+    }
+
+    /// The module's code and that of the stored container, the better of both.
+    fn gather(&self, module: &Module) -> Vec<StoredFunction> {
+        let bodies = &module.description().bodies;
+        let there = self.cache.container(module.engine(), &self.hash);
+        let there = there.filter(|there| there.header().functions as usize == bodies.len());
+        let merge = |func| {
+            let own = module.inner.code().stored(func);
+            match (&own, there.as_ref().and_then(|there| there.tier_of(func))) {
+                (Some(own), Some(tier)) if own.tier >= tier => {}
+                (Some(_), None) | (_, None) => return own,
+                _ => return load(there.as_ref()?, func).or(own),
+            }
+            own
+        };
+        bodies.keys().filter_map(merge).collect()
+    }
+}
+
+fn load(container: &Container, func: wasmoor_abi::DefinedFuncIndex) -> Option<StoredFunction> {
+    container.load(func).ok()?
+}
+
+const _: () = assert!(CodeTier::First as u8 == 0 && CodeTier::Second as u8 == 1);
