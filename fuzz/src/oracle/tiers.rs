@@ -121,6 +121,7 @@ fn with_compiler(
         eager,
         threads: 1,
         stack_bytes_max: STACK_BYTES,
+        pool: None,
     };
     let engine = wasmoor::raw::engine(config).map_err(Error::host)?;
     Ok((name, Wasmoor::new(engine, false)))

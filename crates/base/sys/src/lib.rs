@@ -11,6 +11,9 @@
 //!        decommit(address, len)                   contents become zero, memory is given back
 //!        move_pages(address, len, new_len)       to a larger range without copying, or an error
 //!        unmap(address, len)
+//!        clear(address, len, Access)             private pages of zeros in the place of any others
+//! image  ImageFile: new(len), write, seal, map_readable(), map_private_at(address)
+//! pagemap own_pages(addresses, found)            pages of private mappings that were written to
 //! code   SharedMemory: new(len), map_writable(), map_executable_at(address)
 //!        replace_by_inaccessible(address, len)    private pages in the place of any others
 //!        make_executable(address, len)            read and execute, no longer writable
@@ -30,7 +33,9 @@
 pub mod code;
 pub mod fault;
 pub mod fork;
+pub mod image;
 pub mod kick;
+pub mod pagemap;
 pub mod poll;
 pub mod stack;
 pub mod thread;

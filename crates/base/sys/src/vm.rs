@@ -12,6 +12,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::image::Image;
 use crate::port;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -85,6 +86,17 @@ impl Reservation {
         self.base
     }
 
+    /// The address of a byte.
+    ///
+    /// # Panics
+    /// When the offset is not in the reservation.
+    #[must_use]
+    pub fn at(&self, offset: usize) -> NonNull<u8> {
+        assert!(offset < self.len, "an offset leaves its reservation");
+        // SAFETY: within the reservation (checked above).
+        unsafe { self.base.add(offset) }
+    }
+
     /// Bytes, a multiple of the page size; never zero.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "a reservation is never empty")]
@@ -110,8 +122,8 @@ impl Reservation {
         unsafe { port::vm::protect(start, len, access) }
     }
 
-    /// Gives the memory of a page-aligned range of bytes back. The contents become zero; what may
-    /// be done with the pages stays as it is.
+    /// Gives the memory of a page-aligned range of bytes back. The contents become zero, or those
+    /// of the image that is mapped there; what may be done with the pages stays as it is.
     ///
     /// # Errors
     /// The range is not page-aligned or not in the reservation, or the system refuses.
@@ -119,6 +131,27 @@ impl Reservation {
         let Some((start, len)) = self.pages(range)? else { return Ok(()) };
         // SAFETY: as in `protect`.
         unsafe { port::vm::decommit(start, len) }
+    }
+
+    /// Maps an image privately from byte `at` on, read-write, in the place of what was there.
+    ///
+    /// # Errors
+    /// `at` is not page-aligned, the image leaves the reservation, or the system refuses.
+    pub fn map_image(&self, at: usize, image: &Image) -> io::Result<()> {
+        let end = at.checked_add(image.len()).ok_or_else(|| invalid("an image is too long"))?;
+        let Some((start, len)) = self.pages(at..end)? else { return Ok(()) };
+        // SAFETY: as in `protect`.
+        unsafe { image.file().map_private_at(start, len) }
+    }
+
+    /// Puts pages of zeros in the place of what is there, also of an image.
+    ///
+    /// # Errors
+    /// The range is not page-aligned or not in the reservation, or the system refuses.
+    pub fn clear(&self, range: Range<usize>, access: Access) -> io::Result<()> {
+        let Some((start, len)) = self.pages(range)? else { return Ok(()) };
+        // SAFETY: as in `protect`.
+        unsafe { port::vm::clear(start, len, access) }
     }
 
     /// Becomes `len` bytes long, at another place if need be, without copying: the first `kept`

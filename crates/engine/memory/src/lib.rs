@@ -2,15 +2,24 @@
 //!
 //! [`LinearMemory`] is address space whose accessible part grows, laid out as the code's
 //! `MemoryMode` needs it; [`choose_memory_mode`] finds out which mode the machine grants.
+//! [`MemoryImage`] is what a memory begins with, mapped copy-on-write.
 //! [`TableStorage`] is a growable array of 8-byte cells. Neither knows stores or their limits:
 //! the caller charges its meter before it asks here.
 
+mod dense;
+mod image;
 mod linear;
 mod mode;
 mod plan;
+mod reset;
+pub mod slots;
+mod space;
 mod table;
 
+pub use dense::DenseArena;
+pub use image::MemoryImage;
 pub use linear::{GrowError, LinearMemory, MemoryError};
-pub use mode::choose_memory_mode;
+pub use mode::{choose_memory_mode, choose_pool_memory_mode};
 pub use plan::MemoryPlan;
+pub use reset::{ResetDone, ResetMethod};
 pub use table::{TableError, TableOutOfBounds, TableStorage};

@@ -10,6 +10,9 @@
 //! `Checked`, and so must its code. In `Checked` mode the code compares with `bytes` exactly, so the
 //! zeros behind them are out of reach; they are what growth adds.
 //!
+//! A memory may begin with the contents of an image, mapped copy-on-write. `reset` brings a memory
+//! back to how it began, whatever its guest did: see there.
+//!
 //! # Safety
 //! `base..base + bytes` is mapped and writable while the value lives or until it moves by growing
 //! (`&mut self`). Bytes are only touched here when moving, with `&mut self`; guests and hosts touch
@@ -17,10 +20,14 @@
 
 #![allow(unsafe_code)]
 
+use crate::dense::DenseArena;
+use crate::image::MemoryImage;
 use crate::plan::{MemoryPlan, Size, Wanted, reservation};
+use crate::space::Space;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use wasmoor_abi::{MemoryMode, MemoryType};
 use wasmoor_sys::vm::{self, Access, Reservation};
 
@@ -82,11 +89,25 @@ pub enum GrowError {
 /// A linear memory; see the head of this module.
 #[derive(Debug)]
 pub struct LinearMemory {
-    reservation: Reservation,
-    bytes: usize,
+    pub(crate) reservation: Space,
+    pub(crate) bytes: usize,
+    pub(crate) initial: Initial,
+    /// Bytes that are read-write, from the first one on: whole pages.
+    pub(crate) accessible: usize,
+    /// Resets in a row that found most pages unchanged; see `reset`.
+    pub(crate) wasted_resets: u8,
     size: Size,
     mode: MemoryMode,
     shared: bool,
+}
+
+/// How a memory began.
+#[derive(Debug)]
+pub(crate) struct Initial {
+    pub(crate) bytes: usize,
+    pub(crate) image: Option<Arc<MemoryImage>>,
+    /// The image is mapped, rather than copied; it is until the memory moves.
+    pub(crate) is_mapped: bool,
 }
 
 impl LinearMemory {
@@ -95,18 +116,96 @@ impl LinearMemory {
     /// # Errors
     /// See [`MemoryError`].
     pub fn new(ty: &MemoryType, plan: &MemoryPlan) -> Result<Self, MemoryError> {
-        let size = Size::of(ty);
-        let bytes = size.bytes(ty.minimum).filter(|_| ty.minimum <= size.pages_max).ok_or(
-            MemoryError::TooLarge {
-                pages: ty.minimum,
-                page_bytes: ty.page_bytes(),
-                pages_max: size.pages_max,
-            },
-        )?;
+        Self::with_image(ty, plan, None)
+    }
+
+    /// A memory of the type's minimum that begins with an image made for this type.
+    ///
+    /// # Errors
+    /// See [`MemoryError`].
+    ///
+    /// # Panics
+    /// When the image is larger than the memory.
+    pub fn with_image(
+        ty: &MemoryType,
+        plan: &MemoryPlan,
+        image: Option<&Arc<MemoryImage>>,
+    ) -> Result<Self, MemoryError> {
+        let bytes = initial_bytes(ty)?;
         let wanted = reservation(plan, ty, bytes)?;
-        let reservation = reserve_committed(wanted, bytes)
-            .map_err(|error| MemoryError::System { bytes, reservation: wanted.least, error })?;
-        Ok(LinearMemory { reservation, bytes, size, mode: plan.mode, shared: ty.shared })
+        let failed = |error| MemoryError::System { bytes, reservation: wanted.least, error };
+        let space = reserve_committed(wanted, bytes).map_err(failed)?;
+        Self::in_space(Space::Own(space), ty, plan, bytes, image).map_err(failed)
+    }
+
+    /// As [`LinearMemory::with_image`], in a piece of an arena; only for a `Checked` plan.
+    ///
+    /// # Errors
+    /// As [`LinearMemory::with_image`], and when the memory needs more than a piece.
+    pub fn in_arena(
+        arena: &Arc<DenseArena>,
+        ty: &MemoryType,
+        plan: &MemoryPlan,
+        image: Option<&Arc<MemoryImage>>,
+    ) -> Result<Self, MemoryError> {
+        let bytes = initial_bytes(ty)?;
+        let piece_bytes = arena.piece_bytes();
+        let failed = |error| MemoryError::System { bytes, reservation: piece_bytes, error };
+        if bytes > piece_bytes || plan.mode != MemoryMode::Checked || ty.shared {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        }
+        let piece = arena.piece().map_err(failed)?;
+        Self::in_space(Space::Dense(piece), ty, plan, bytes, image).map_err(failed)
+    }
+
+    fn in_space(
+        reservation: Space,
+        ty: &MemoryType,
+        plan: &MemoryPlan,
+        bytes: usize,
+        image: Option<&Arc<MemoryImage>>,
+    ) -> io::Result<Self> {
+        let mut memory = LinearMemory {
+            reservation,
+            bytes,
+            initial: Initial { bytes, image: None, is_mapped: false },
+            accessible: whole_pages(bytes)?,
+            wasted_resets: 0,
+            size: Size::of(ty),
+            mode: plan.mode,
+            shared: ty.shared,
+        };
+        if let Some(image) = image {
+            memory.begin_with(image);
+        }
+        Ok(memory)
+    }
+
+    /// Begins anew as another memory, of zeros.
+    pub(crate) fn begin(&mut self, ty: &MemoryType, bytes: usize, accessible: usize) {
+        self.initial = Initial { bytes, image: None, is_mapped: false };
+        (self.bytes, self.accessible, self.size) = (bytes, accessible, Size::of(ty));
+        self.wasted_resets = 0;
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Maps the image, or copies it where the system has no mappings left.
+    pub(crate) fn begin_with(&mut self, image: &Arc<MemoryImage>) {
+        assert!(image.end() <= self.accessible, "the image was made for another memory");
+        self.initial.is_mapped = self.reservation.map_image(image.start(), image.image()).is_ok();
+        if !self.initial.is_mapped {
+            let bytes = image.bytes();
+            // SAFETY: the range is accessible (checked above) and apart from the image's view;
+            // `&mut self` keeps others out.
+            unsafe {
+                let to = self.reservation.base().add(image.start());
+                to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+            }
+        }
+        self.initial.image = Some(image.clone());
     }
 
     /// The first byte; never null, also when there are no bytes. Moves only when growing, and
@@ -141,6 +240,12 @@ impl LinearMemory {
         self.reservation.addresses()
     }
 
+    /// Whether it began with an image.
+    #[must_use]
+    pub fn has_image(&self) -> bool {
+        self.initial.image.is_some()
+    }
+
     /// Adds `delta` pages of zeros and answers the number of pages before. The limits of the
     /// store are the caller's business.
     ///
@@ -159,15 +264,17 @@ impl LinearMemory {
     }
 
     fn grow_to(&mut self, bytes: usize) -> io::Result<()> {
-        let committed = whole_pages(self.bytes)?;
         let wanted = whole_pages(bytes)?;
-        if wanted <= committed {
+        if wanted <= self.accessible {
             return Ok(());
         }
         if wanted <= self.reservation.len() {
-            return self.reservation.protect(committed..wanted, Access::ReadWrite);
+            self.reservation.protect(self.accessible..wanted, Access::ReadWrite)?;
+        } else {
+            self.move_to_larger(bytes)?;
         }
-        self.move_to_larger(bytes)
+        self.accessible = wanted;
+        Ok(())
     }
 
     /// Doubles the reservation if there is address space for it, so that growing step by step
@@ -177,7 +284,10 @@ impl LinearMemory {
         let doubled = self.reservation.len().saturating_mul(2).min(self.size.bytes_max());
         let wanted = Wanted { best: doubled.max(bytes), least: bytes };
         let (kept, accessible) = (whole_pages(self.bytes)?, whole_pages(bytes)?);
-        for len in [wanted.best, wanted.least] {
+        // What is mapped from an image cannot be moved together with the rest.
+        let lengths: &[usize] =
+            if self.initial.is_mapped { &[] } else { &[wanted.best, wanted.least] };
+        for &len in lengths {
             if self.reservation.enlarge(kept, accessible, whole_pages(len)?).is_ok() {
                 return Ok(());
             }
@@ -187,12 +297,23 @@ impl LinearMemory {
         // SAFETY: the old bytes are readable, the new ones writable and at least as many, both up
         // to whole pages; two reservations do not overlap; `&mut self` keeps others out.
         unsafe { copy_pages(self.reservation.base(), new.base(), kept) };
-        self.reservation = new;
+        self.reservation = Space::Own(new);
+        self.initial.is_mapped = false;
         Ok(())
     }
 }
 
-fn whole_pages(bytes: usize) -> io::Result<usize> {
+/// Bytes of the type's minimum.
+fn initial_bytes(ty: &MemoryType) -> Result<usize, MemoryError> {
+    let size = Size::of(ty);
+    size.bytes(ty.minimum).filter(|_| ty.minimum <= size.pages_max).ok_or(MemoryError::TooLarge {
+        pages: ty.minimum,
+        page_bytes: ty.page_bytes(),
+        pages_max: size.pages_max,
+    })
+}
+
+pub(crate) fn whole_pages(bytes: usize) -> io::Result<usize> {
     vm::round_up_to_pages(bytes).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 

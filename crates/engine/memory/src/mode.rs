@@ -6,24 +6,35 @@ use wasmoor_sys::vm::Reservation;
 
 /// Memories with guards that a process should have room for before it relies on guards.
 const MEMORIES_MIN: usize = 8;
+/// ... when it makes many instances.
+const POOLED_MEMORIES_MIN: usize = 64;
 
 /// `Guard` where the machine has address space for several memories with guards, else `Checked`.
-///
-/// The answer is found by trying, so it takes every limit into account: `RLIMIT_AS`, short
-/// addresses, what is in use already. It costs two system calls; ask once per engine.
 #[must_use]
 pub fn choose_memory_mode() -> MemoryMode {
+    choose(MEMORIES_MIN)
+}
+
+/// As [`choose_memory_mode`], for a pool of up to `slots_max` instances.
+#[must_use]
+pub fn choose_pool_memory_mode(slots_max: usize) -> MemoryMode {
+    choose(slots_max.clamp(MEMORIES_MIN, POOLED_MEMORIES_MIN))
+}
+
+/// The answer is found by trying, so it takes every limit into account: `RLIMIT_AS`, short
+/// addresses, what is in use already. It costs two system calls; ask once per engine.
+fn choose(memories: usize) -> MemoryMode {
     let preferred = Tunables::default().memory_mode;
     match preferred {
-        MemoryMode::Guard { guard_bytes } if is_granted(guard_bytes) => preferred,
+        MemoryMode::Guard { guard_bytes } if is_granted(guard_bytes, memories) => preferred,
         _ => MemoryMode::Checked,
     }
 }
 
-fn is_granted(guard_bytes: u64) -> bool {
+fn is_granted(guard_bytes: u64, memories: usize) -> bool {
     let ty =
         MemoryType { minimum: 0, maximum: None, index64: false, shared: false, page_size_log2: 16 };
     guard_reservation(&ty, guard_bytes)
-        .and_then(|len| len.checked_mul(MEMORIES_MIN))
+        .and_then(|len| len.checked_mul(memories))
         .is_some_and(|len| Reservation::new(len).is_ok())
 }

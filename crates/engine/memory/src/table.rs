@@ -65,6 +65,26 @@ impl TableStorage {
         Ok(table)
     }
 
+    /// A table without cells, which takes no memory.
+    #[must_use]
+    pub const fn empty() -> Self {
+        TableStorage { cells: NonNull::dangling(), len: 0, capacity: 0 }
+    }
+
+    /// Makes the table have `len` cells again, all 0, as when it was made; false: it has become so
+    /// large that a new one is better.
+    #[must_use]
+    pub fn reset(&mut self, len: u64) -> bool {
+        self.cells_mut().fill(0);
+        let Ok(len) = usize::try_from(len) else { return false };
+        if len > self.capacity || self.capacity > len.saturating_mul(2).max(1024) {
+            return false;
+        }
+        // Cells from `len` on are 0, before and after: all are.
+        self.len = len;
+        true
+    }
+
     /// The first cell; aligned and not null, also when there are none. Moves when growing.
     #[must_use]
     pub fn base(&self) -> *mut u64 {

@@ -3,6 +3,7 @@
 use crate::engine::{Engine, Plan, Rank};
 use crate::error::{Error, ErrorKind};
 use crate::heat::{Heat, TierUpLimit};
+use crate::initial::InitialState;
 use crate::lazy;
 use crate::mixed::Chooser;
 use crate::stored::StoredSource;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use wasmoor_abi::{DefinedFuncIndex, Tunables};
 use wasmoor_codegen::{CallMode, CodeTier, CompileJob, CompiledFunction, ModuleCode, SampleHook};
+use wasmoor_memory::slots::Affinity;
 use wasmoor_module::Module;
 
 /// A loaded module; functions are compiled when they are first called, or all at once.
@@ -23,6 +25,8 @@ pub struct CompiledModule {
     code: Arc<ModuleCode>,
     types: ModuleTypes,
     plan: Plan,
+    initial: InitialState,
+    affinity: Affinity,
     /// Where functions are compiled twice.
     heat: Option<Heat>,
     /// Where every call chooses between two versions.
@@ -90,6 +94,8 @@ impl CompiledModule {
             None => ModuleCode::new(module.clone(), lazy::thunks(functions).map_err(reserving)?),
         };
         let tiered = plan == Plan::Tiered;
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let initial = InitialState::new(&module);
         let module = Arc::new(CompiledModule {
             engine: engine.clone(),
             module,
@@ -99,6 +105,8 @@ impl CompiledModule {
             heat: tiered.then(|| Heat::new(functions, engine.tier_up_budget())),
             chooser,
             stored: StoredSource::default(),
+            initial,
+            affinity: Affinity(NEXT.fetch_add(1, Ordering::Relaxed)),
             functions_compiled: AtomicUsize::new(0),
             functions_recompiled: AtomicUsize::new(0),
             compile_ns: AtomicU64::new(0),
@@ -158,6 +166,16 @@ impl CompiledModule {
             optimize_limit: self.heat.as_ref().and_then(Heat::limit),
             code_bytes: self.code.code_bytes(),
         }
+    }
+
+    /// What instances begin with.
+    pub(crate) fn initial(&self) -> &InitialState {
+        &self.initial
+    }
+
+    /// What the pool knows the module by.
+    pub(crate) fn affinity(&self) -> Affinity {
+        self.affinity
     }
 
     pub(crate) fn heat(&self) -> Option<&Heat> {
@@ -346,4 +364,13 @@ fn chooser(engine: &Engine, plan: Plan, functions: usize) -> std::io::Result<Opt
 fn is_too_large(error: &Error) -> bool {
     use wasmoor_codegen::CompileError;
     matches!(error.kind(), ErrorKind::Compile { error: CompileError::TooLarge { .. }, .. })
+}
+
+impl Drop for CompiledModule {
+    /// What its instances left is of use to no other module.
+    fn drop(&mut self) {
+        if let Some(pool) = self.engine.pool() {
+            pool.forget(self.affinity);
+        }
+    }
 }

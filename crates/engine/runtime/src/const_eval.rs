@@ -18,7 +18,7 @@ pub(crate) fn eval(store: &StoreInner, instance: &Instance, expr: &ConstExpr) ->
             ConstOp::RefNull(_) => 0,
             ConstOp::RefFunc(func) => instance.func(func).as_ptr() as usize as u128,
             ConstOp::GlobalGet(global) => {
-                let id: GlobalId = instance.globals[global];
+                let id: GlobalId = instance.parts.globals[global];
                 store.globals[id].get().to_bits()
             }
             ConstOp::I32Add => binary32(&mut stack, u32::wrapping_add),

@@ -2,6 +2,7 @@
 
 use crate::fault;
 use crate::heat::TierUpBudget;
+use crate::pool::{Pool, PoolConfig, PoolStats};
 use crate::types::TypeRegistry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -23,6 +24,8 @@ pub struct EngineConfig {
     pub threads: usize,
     /// Bytes of stack that guests may use on each thread.
     pub stack_bytes_max: usize,
+    /// What instances are made from; `None`: everything is mapped when an instance is made.
+    pub pool: Option<PoolConfig>,
 }
 
 /// Who makes code, and when.
@@ -109,6 +112,7 @@ struct EngineInner {
     tiered: AtomicBool,
     /// Mixed modules so far.
     mixed: AtomicU64,
+    pool: Option<Arc<Pool>>,
     /// Idle workers, by rank.
     workers: [Mutex<Vec<Box<dyn FunctionWorker>>>; 2],
 }
@@ -120,11 +124,13 @@ impl Engine {
     /// When the system refuses the handlers.
     pub fn new(config: EngineConfig) -> std::io::Result<Self> {
         fault::install()?;
+        let pool = config.pool.clone().map(Pool::new).transpose()?;
         Ok(Engine(Arc::new(EngineInner {
             config,
             types: TypeRegistry::default(),
             tiered: AtomicBool::new(false),
             mixed: AtomicU64::new(0),
+            pool,
             workers: [const { Mutex::new(Vec::new()) }; 2],
         })))
     }
@@ -155,6 +161,23 @@ impl Engine {
     #[must_use]
     pub fn has_compiler(&self) -> bool {
         self.0.config.compilers.get(Rank::First).is_some()
+    }
+
+    pub(crate) fn pool(&self) -> Option<&Arc<Pool>> {
+        self.0.pool.as_ref()
+    }
+
+    /// What the pool does and did; `None`: there is none.
+    #[must_use]
+    pub fn pool_stats(&self) -> Option<PoolStats> {
+        self.pool().map(|pool| pool.stats())
+    }
+
+    /// Drops everything that the pool keeps for instances to come.
+    pub fn shrink_pool(&self) {
+        if let Some(pool) = self.pool() {
+            pool.shrink();
+        }
     }
 
     /// Whether both are the same engine.

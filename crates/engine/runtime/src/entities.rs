@@ -9,12 +9,15 @@
 
 use crate::context::{Definition, GlobalCell};
 use crate::error::{Error, ErrorKind};
+use crate::instance::Instance;
 use crate::limits::Meter;
 use crate::types::RegisteredType;
 use crate::value::Val;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wasmoor_abi::entity::entity_impl;
 use wasmoor_abi::vmctx::{FUNCREF_CELL_LAZY, FUNCREF_CELL_NULL};
-use wasmoor_abi::{GlobalType, MemoryType, RefType, TableType};
+use wasmoor_abi::{DefinedTableIndex, GlobalType, MemoryType, RefType, TableType};
 use wasmoor_memory::{LinearMemory, MemoryPlan, TableStorage};
 
 macro_rules! ids {
@@ -42,28 +45,57 @@ ids! {
 pub struct MemoryEntity {
     /// Its type; the minimum is that at creation.
     pub ty: MemoryType,
-    memory: LinearMemory,
+    /// `None` once its instance is no more.
+    memory: Option<LinearMemory>,
+    touched: AtomicBool,
     definition: *mut Definition,
     owned: Option<Box<Definition>>,
 }
 
 impl MemoryEntity {
-    /// A memory without a place for its definition yet.
-    pub(crate) fn new(ty: MemoryType, plan: &MemoryPlan, meter: &mut Meter) -> Result<Self, Error> {
+    /// A memory, charged already, without a place for its definition yet.
+    pub(crate) fn new(ty: MemoryType, memory: LinearMemory) -> Self {
+        let definition = std::ptr::null_mut();
+        let touched = AtomicBool::new(false);
+        MemoryEntity { ty, memory: Some(memory), touched, definition, owned: None }
+    }
+
+    /// Charges a memory of this type.
+    pub(crate) fn charge(ty: &MemoryType, meter: &mut Meter) -> Result<u64, Error> {
         let bytes =
             u64::try_from(u128::from(ty.minimum) * u128::from(ty.page_bytes())).unwrap_or(u64::MAX);
-        if !meter.charge_memory(bytes) {
-            return Err(ErrorKind::Limit(format!(
-                "a memory of {bytes} bytes exceeds the limit of {} bytes (all memories together)",
-                meter.limits.memory_bytes_max
-            ))
-            .into());
+        if meter.charge_memory(bytes) {
+            return Ok(bytes);
         }
+        Err(ErrorKind::Limit(format!(
+            "a memory of {bytes} bytes exceeds the limit of {} bytes (all memories together)",
+            meter.limits.memory_bytes_max
+        ))
+        .into())
+    }
+
+    /// A memory outside of all instances, charged here.
+    pub(crate) fn on_demand(
+        ty: MemoryType,
+        plan: &MemoryPlan,
+        meter: &mut Meter,
+    ) -> Result<Self, Error> {
+        let bytes = Self::charge(&ty, meter)?;
         let memory = LinearMemory::new(&ty, plan).map_err(|error| {
             meter.refund_memory(bytes);
             Error::from(ErrorKind::Limit(error.to_string()))
         })?;
-        Ok(MemoryEntity { ty, memory, definition: std::ptr::null_mut(), owned: None })
+        Ok(MemoryEntity::new(ty, memory))
+    }
+
+    /// Takes the memory out; what is left has no bytes.
+    pub(crate) fn take_memory(&mut self) -> Option<LinearMemory> {
+        self.memory.take()
+    }
+
+    /// Whether the host may have written to the memory.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
     }
 
     /// Puts the definition into a vmctx.
@@ -84,8 +116,7 @@ impl MemoryEntity {
     }
 
     fn update(&mut self) {
-        let definition =
-            Definition { base: self.memory.base(), length: self.memory.bytes() as u64 };
+        let definition = Definition { base: self.address(), length: self.bytes() as u64 };
         // SAFETY: `place` or `place_owned` gave a valid place; no Rust reference to it exists.
         unsafe { self.definition.write(definition) };
     }
@@ -96,22 +127,33 @@ impl MemoryEntity {
         self.definition
     }
 
+    /// Whether it began with an image of its instance's data.
+    pub(crate) fn has_image(&self) -> bool {
+        self.memory.as_ref().is_some_and(LinearMemory::has_image)
+    }
+
     /// First byte.
     #[must_use]
     pub fn base(&self) -> *mut u8 {
-        self.memory.base()
+        // Whoever asks may write.
+        self.touched.store(true, Ordering::Relaxed);
+        self.address()
+    }
+
+    fn address(&self) -> *mut u8 {
+        self.memory.as_ref().map_or(NonNull::dangling().as_ptr(), LinearMemory::base)
     }
 
     /// Length in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.memory.bytes()
+        self.memory.as_ref().map_or(0, LinearMemory::bytes)
     }
 
     /// Length in pages.
     #[must_use]
     pub fn pages(&self) -> u64 {
-        self.memory.bytes() as u64 >> self.ty.page_size_log2
+        self.bytes() as u64 >> self.ty.page_size_log2
     }
 
     /// Grows by `delta` pages; the pages before, or `None` if a limit or the system says no.
@@ -120,16 +162,12 @@ impl MemoryEntity {
         if !meter.charge_memory(bytes) {
             return None;
         }
-        match self.memory.grow(delta) {
-            Ok(before) => {
-                self.update();
-                Some(before)
-            }
-            Err(_) => {
-                meter.refund_memory(bytes);
-                None
-            }
+        let grown = self.memory.as_mut().and_then(|memory| memory.grow(delta).ok());
+        match grown {
+            Some(_) => self.update(),
+            None => meter.refund_memory(bytes),
         }
+        grown
     }
 }
 
@@ -141,26 +179,72 @@ pub struct TableEntity {
     /// Keeps the type of a host-made table's elements.
     pub(crate) kept_type: Option<RegisteredType>,
     storage: TableStorage,
+    lazy: Option<LazyCells>,
     definition: *mut Definition,
     owned: Option<Box<Definition>>,
 }
 
+/// Where the elements are found that have not been read yet.
+#[derive(Clone, Copy, Debug)]
+struct LazyCells {
+    /// The instance that defines the table; it lives as long as the table.
+    instance: NonNull<Instance>,
+    table: DefinedTableIndex,
+}
+
+impl LazyCells {
+    fn element(&self, index: u64) -> u64 {
+        // SAFETY: see the field; only its lists of functions are looked at.
+        let instance = unsafe { self.instance.as_ref() };
+        let func = instance.compiled().initial().element(self.table, index);
+        func.map_or(0, |func| instance.func(func).as_ptr() as usize as u64)
+    }
+}
+
 impl TableEntity {
-    /// A table filled with a reference (as bits), without a place for its definition yet.
-    pub(crate) fn new(ty: TableType, init: u64, meter: &mut Meter) -> Result<Self, Error> {
-        if !meter.charge_table(ty.minimum) {
-            return Err(ErrorKind::Limit(format!(
-                "a table of {} elements exceeds the limit of {} (all tables together)",
-                ty.minimum, meter.limits.table_elements_max
-            ))
-            .into());
+    /// A table, charged already, without a place for its definition yet.
+    pub(crate) fn new(ty: TableType, storage: TableStorage) -> Self {
+        let definition = std::ptr::null_mut();
+        TableEntity { ty, kept_type: None, storage, lazy: None, definition, owned: None }
+    }
+
+    /// Charges a table of this type.
+    pub(crate) fn charge(ty: &TableType, meter: &mut Meter) -> Result<(), Error> {
+        if meter.charge_table(ty.minimum) {
+            return Ok(());
         }
-        let storage = TableStorage::new(ty.minimum, encode(ty.element, init)).map_err(|error| {
+        Err(ErrorKind::Limit(format!(
+            "a table of {} elements exceeds the limit of {} (all tables together)",
+            ty.minimum, meter.limits.table_elements_max
+        ))
+        .into())
+    }
+
+    /// A table outside of all instances, charged here, filled with a reference (as bits).
+    pub(crate) fn on_demand(ty: TableType, init: u64, meter: &mut Meter) -> Result<Self, Error> {
+        Self::charge(&ty, meter)?;
+        let storage = TableStorage::new(ty.minimum, init).map_err(|error| {
             meter.refund_table(ty.minimum);
             Error::from(ErrorKind::Limit(error.to_string()))
         })?;
-        let definition = std::ptr::null_mut();
-        Ok(TableEntity { ty, kept_type: None, storage, definition, owned: None })
+        Ok(TableEntity::new(ty, storage))
+    }
+
+    /// Takes the cells out; what is left has none.
+    pub(crate) fn take_storage(&mut self) -> TableStorage {
+        std::mem::replace(&mut self.storage, TableStorage::empty())
+    }
+
+    /// Cells that are not filled yet are the elements of a table that an instance defines.
+    ///
+    /// # Safety
+    /// The instance lives, at this address, as long as the entity.
+    pub(crate) unsafe fn fill_from(
+        &mut self,
+        instance: NonNull<Instance>,
+        table: DefinedTableIndex,
+    ) {
+        self.lazy = Some(LazyCells { instance, table });
     }
 
     /// As [`MemoryEntity::place`].
@@ -207,7 +291,46 @@ impl TableEntity {
     /// The element, as a reference's bits; `None`: out of bounds.
     #[must_use]
     pub fn get(&self, index: u64) -> Option<u64> {
-        self.storage.get(index).map(|cell| decode(self.ty.element, cell))
+        self.storage.get(index).map(|cell| self.decode(index, cell))
+    }
+
+    /// As [`TableEntity::get`]; the cell is filled, so that code need not ask again.
+    pub fn get_and_fill(&mut self, index: u64) -> Option<u64> {
+        let bits = self.get(index)?;
+        let filled = self.set(index, bits);
+        debug_assert!(filled, "the index is in bounds");
+        Some(bits)
+    }
+
+    /// A cell as a reference's bits.
+    fn decode(&self, index: u64, cell: u64) -> u64 {
+        if !self.ty.element.is_func() {
+            return cell;
+        }
+        match cell {
+            FUNCREF_CELL_LAZY => self.lazy.map_or(0, |lazy| lazy.element(index)),
+            FUNCREF_CELL_NULL => 0,
+            reference => reference,
+        }
+    }
+
+    /// Fills the cells of a range whose place is about to matter no more. False: out of bounds.
+    fn fill_range(&mut self, start: u64, len: u64) -> bool {
+        let Some(end) = start.checked_add(len).filter(|&end| end <= self.len()) else {
+            return false;
+        };
+        if self.ty.element.is_func() {
+            for index in start..end {
+                if self.storage.get(index) == Some(FUNCREF_CELL_LAZY) {
+                    _ = self.get_and_fill(index);
+                }
+            }
+        }
+        true
+    }
+
+    fn has_range(&self, start: u64, len: u64) -> bool {
+        start.checked_add(len).is_some_and(|end| end <= self.len())
     }
 
     /// Sets an element from a reference's bits; false: out of bounds.
@@ -225,17 +348,22 @@ impl TableEntity {
     /// Copies within the table; false: out of bounds, nothing written.
     #[must_use]
     pub fn copy_within(&mut self, dst: u64, src: u64, len: u64) -> bool {
-        self.storage.copy_within(dst, src, len).is_ok()
+        self.has_range(dst, len)
+            && self.fill_range(src, len)
+            && self.storage.copy_within(dst, src, len).is_ok()
     }
 
     /// Copies from another table; false: out of bounds, nothing written.
     #[must_use]
-    pub fn copy_from(&mut self, dst: u64, source: &TableEntity, src: u64, len: u64) -> bool {
-        self.storage.copy_from(dst, &source.storage, src, len).is_ok()
+    pub fn copy_from(&mut self, dst: u64, source: &mut TableEntity, src: u64, len: u64) -> bool {
+        self.has_range(dst, len)
+            && source.fill_range(src, len)
+            && self.storage.copy_from(dst, &source.storage, src, len).is_ok()
     }
 
     /// Grows; the elements before, or `None` if a limit or the system says no.
     pub fn grow(&mut self, delta: u64, bits: u64, meter: &mut Meter) -> Option<u64> {
+        // Cells behind those of the beginning have no element to be filled with: 0 is null.
         let before = self.storage.len();
         let after = before.checked_add(delta)?;
         let index_max = if self.ty.index64 { u64::MAX } else { u64::from(u32::MAX) };
@@ -243,7 +371,7 @@ impl TableEntity {
         {
             return None;
         }
-        if self.storage.grow(delta, encode(self.ty.element, bits)).is_err() {
+        if self.storage.grow(delta, bits).is_err() {
             meter.refund_table(delta);
             return None;
         }
@@ -255,12 +383,6 @@ impl TableEntity {
 /// A reference's bits as a cell of a table of this element type.
 fn encode(element: RefType, bits: u64) -> u64 {
     if element.is_func() && bits == 0 { FUNCREF_CELL_NULL } else { bits }
-}
-
-/// The inverse. No cell is lazy so far: tables are filled at instantiation.
-fn decode(element: RefType, cell: u64) -> u64 {
-    debug_assert!(!element.is_func() || cell != FUNCREF_CELL_LAZY);
-    if element.is_func() && cell == FUNCREF_CELL_NULL { 0 } else { cell }
 }
 
 /// A global of a store.

@@ -39,6 +39,11 @@ pub enum ErrorKind {
     Host(HostFailure),
     /// A limit of the store or the engine was reached by the host's own request.
     Limit(String),
+    /// Every slot of the engine's pool is in use, and the pool is strict.
+    PoolExhausted {
+        /// Slots of the pool.
+        slots_max: u32,
+    },
     /// The operating system refused something.
     System {
         /// What was asked for.
@@ -220,6 +225,9 @@ impl fmt::Display for Error {
             ErrorKind::Trap(trap) => write!(f, "wasm trap: {}", trap.code),
             ErrorKind::Host(failure) => failure.error.fmt(f),
             ErrorKind::Limit(what) => f.write_str(what),
+            ErrorKind::PoolExhausted { slots_max } => {
+                write!(f, "all {slots_max} slots of the pool are in use")
+            }
             ErrorKind::System { what, error } => write!(f, "cannot {what}: {error}"),
             ErrorKind::UnknownType(unknown) => unknown.fmt(f),
             ErrorKind::TypeMismatch { expected, found } => {

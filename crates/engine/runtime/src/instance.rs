@@ -10,6 +10,7 @@
 use crate::compiled::CompiledModule;
 use crate::context::*;
 use crate::entities::*;
+use crate::pool::Lease;
 use crate::store::StoreInner;
 use crate::value::FuncPtr;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -27,6 +28,19 @@ use wasmoor_module::{EntityIndex, Module};
 pub struct Instance {
     id: InstanceId,
     module: Arc<CompiledModule>,
+    pub(crate) parts: InstanceParts,
+    /// Held while a reference is filled.
+    filling: Mutex<()>,
+    /// Where the instance's parts come from and go to.
+    pub(crate) lease: Option<Lease>,
+}
+
+/// What an instance is made of, and leaves behind for the next one of the same module.
+///
+/// References to functions that the module defines hold the block's address and the module's
+/// slots, so they stay right from one instance to the next.
+#[derive(Debug)]
+pub(crate) struct InstanceParts {
     vmctx: VmctxBlock,
     pub(crate) memories: PrimaryMap<MemoryIndex, MemoryId>,
     pub(crate) tables: PrimaryMap<TableIndex, TableId>,
@@ -35,10 +49,37 @@ pub struct Instance {
     pub(crate) imported_funcs: Vec<FuncPtr>,
     /// References to functions, filled when first asked for; those of imports are not used.
     references: Box<[UnsafeCell<FuncRef>]>,
-    /// Held while a reference is filled.
-    filling: Mutex<()>,
     pub(crate) dropped_elems: Box<[bool]>,
     pub(crate) dropped_data: Box<[bool]>,
+}
+
+// SAFETY: the parts of no instance are plain memory; the addresses in it are not followed.
+unsafe impl Send for InstanceParts {}
+
+impl InstanceParts {
+    fn new(module: &Module) -> Self {
+        InstanceParts {
+            vmctx: VmctxBlock::new(module.layout.size()),
+            memories: PrimaryMap::new(),
+            tables: PrimaryMap::new(),
+            globals: PrimaryMap::new(),
+            imported_funcs: Vec::new(),
+            references: unset_references(module.functions.len()),
+            dropped_elems: vec![false; module.elements.len()].into(),
+            dropped_data: vec![false; module.data.len()].into(),
+        }
+    }
+
+    /// Forgets everything that was of the instance alone.
+    pub(crate) fn reset(&mut self) {
+        self.vmctx.clear();
+        self.memories.clear();
+        self.tables.clear();
+        self.globals.clear();
+        self.dropped_elems.fill(false);
+        self.dropped_data.fill(false);
+        self.imported_funcs.clear();
+    }
 }
 
 impl Instance {
@@ -46,25 +87,12 @@ impl Instance {
     pub(crate) fn new(
         id: InstanceId,
         module: Arc<CompiledModule>,
+        parts: Option<InstanceParts>,
         store: &mut StoreInner,
     ) -> Box<Self> {
-        let description = module.module();
-        let vmctx = VmctxBlock::new(description.layout.size());
-        let functions = description.functions.len();
-        let (elems, data) = (description.elements.len(), description.data.len());
-        let mut instance = Box::new(Instance {
-            id,
-            vmctx,
-            memories: PrimaryMap::new(),
-            tables: PrimaryMap::new(),
-            globals: PrimaryMap::new(),
-            imported_funcs: Vec::new(),
-            references: unset_references(functions),
-            filling: Mutex::new(()),
-            dropped_elems: vec![false; elems].into(),
-            dropped_data: vec![false; data].into(),
-            module,
-        });
+        let parts = parts.unwrap_or_else(|| InstanceParts::new(module.module()));
+        let mut instance =
+            Box::new(Instance { id, module, parts, filling: Mutex::new(()), lease: None });
         let header = VmctxHeader {
             magic: VMCTX_MAGIC_VALUE,
             padding: 0,
@@ -77,8 +105,13 @@ impl Instance {
             reserved: 0,
         };
         // SAFETY: the block begins with a header and is aligned to 16.
-        unsafe { instance.vmctx.base.cast::<VmctxHeader>().write(header) };
+        unsafe { instance.parts.vmctx.base.cast::<VmctxHeader>().write(header) };
         instance
+    }
+
+    /// The parts and where they go to, reset: the instance is no more.
+    pub(crate) fn into_parts(self) -> (InstanceParts, Arc<CompiledModule>, Option<Lease>) {
+        (self.parts, self.module, self.lease)
     }
 
     /// The instance with this vmctx.
@@ -109,22 +142,22 @@ impl Instance {
     }
 
     pub(crate) fn vmctx(&self) -> Address {
-        self.vmctx.base.as_ptr() as Address
+        self.parts.vmctx.base.as_ptr() as Address
     }
 
     /// Address of a field of the context block.
     pub(crate) fn field<T>(&self, offset: u32) -> *mut T {
-        debug_assert!(offset as usize + size_of::<T>() <= self.vmctx.layout.size());
+        debug_assert!(offset as usize + size_of::<T>() <= self.parts.vmctx.layout.size());
         // SAFETY: offsets come from the module's own layout, so they lie in the block.
-        unsafe { self.vmctx.base.as_ptr().add(offset as usize).cast() }
+        unsafe { self.parts.vmctx.base.as_ptr().add(offset as usize).cast() }
     }
 
     /// The function reference of one of the instance's functions.
     pub fn func(&self, index: FuncIndex) -> FuncPtr {
-        if let Some(&imported) = self.imported_funcs.get(index.index()) {
+        if let Some(&imported) = self.parts.imported_funcs.get(index.index()) {
             return imported;
         }
-        let cell = self.references[index.index()].get();
+        let cell = self.parts.references[index.index()].get();
         // SAFETY: an aligned pointer of a living cell, which is only accessed as an atomic until it
         // has been set.
         let slot =
@@ -171,9 +204,9 @@ impl Instance {
     pub fn external(&self, entity: EntityIndex) -> Option<External> {
         Some(match entity {
             EntityIndex::Func(index) => External::Func(self.func(index)),
-            EntityIndex::Table(index) => External::Table(self.tables[index]),
-            EntityIndex::Memory(index) => External::Memory(self.memories[index]),
-            EntityIndex::Global(index) => External::Global(self.globals[index]),
+            EntityIndex::Table(index) => External::Table(self.parts.tables[index]),
+            EntityIndex::Memory(index) => External::Memory(self.parts.memories[index]),
+            EntityIndex::Global(index) => External::Global(self.parts.globals[index]),
             EntityIndex::Tag(_) => return None,
         })
     }
@@ -188,7 +221,7 @@ impl Instance {
     /// look-up by name.
     #[must_use]
     pub fn memory_export(&self) -> Option<MemoryId> {
-        Some(self.memories[self.module().memory_export()?])
+        Some(self.parts.memories[self.module().memory_export()?])
     }
 
     /// Writes a pointer to an imported entity, or finds the place of a defined one.
@@ -229,6 +262,14 @@ impl VmctxBlock {
         let base = unsafe { alloc_zeroed(layout) };
         let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
         VmctxBlock { base, layout }
+    }
+}
+
+impl VmctxBlock {
+    /// Zeroes it, as it was at first.
+    fn clear(&mut self) {
+        // SAFETY: the block has this length, and nobody else uses it.
+        unsafe { self.base.write_bytes(0, self.layout.size()) };
     }
 }
 

@@ -13,7 +13,9 @@ use crate::error::{Error, ErrorKind, ImportError};
 use crate::instance::Instance;
 use crate::invoke::invoke;
 use crate::libcalls;
+use crate::resources::Resources;
 use crate::store::StoreInner;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmoor_abi::entity::EntityRef;
 use wasmoor_abi::*;
@@ -41,7 +43,7 @@ impl StoreInner {
             // SAFETY: the caller's promise; this reference ends before any code runs.
             let store = unsafe { &mut *store };
             let id = allocate(store, module, imports)?;
-            copy_segments(store, id)?;
+            copy_segments(store, module, id)?;
             id
         };
         if let Some(start) = module.module().start {
@@ -69,26 +71,29 @@ fn allocate(
         let max = store.meter.limits.instances_max;
         return Err(ErrorKind::Limit(format!("the store has {max} instances, its limit")).into());
     }
+    let Resources { lease, parts, memories, tables } = Resources::acquire(store, module)?;
+    // From here on nothing fails.
     let id = store.instances.next_key();
-    let mut instance = Instance::new(id, module.clone(), store);
-    add_imports(store, &mut instance, imports);
-    add_memories(store, &mut instance)?;
-    add_tables(store, &mut instance)?;
-    add_globals(store, &mut instance);
-    fill_tables(store, &instance);
+    let mut instance = Instance::new(id, module.clone(), parts, store);
+    instance.lease = lease;
+    let module = module.module();
+    add_imports(store, module, &mut instance, imports);
+    add_memories(store, module, &mut instance, memories);
+    add_tables(store, module, &mut instance, tables);
+    add_globals(store, module, &mut instance);
+    fill_tables(store, module, &instance);
     store.instances.push(instance);
     Ok(id)
 }
 
-fn add_imports(store: &StoreInner, instance: &mut Instance, imports: &[External]) {
-    let module = instance.module().clone();
+fn add_imports(store: &StoreInner, module: &Module, instance: &mut Instance, imports: &[External]) {
     let layout = &module.layout;
     for external in imports {
         match *external {
             External::Func(func) => {
-                let index = FuncIndex::new(instance.imported_funcs.len());
+                let index = FuncIndex::new(instance.parts.imported_funcs.len());
                 let offset = layout.imported_func(index);
-                instance.imported_funcs.push(func);
+                instance.parts.imported_funcs.push(func);
                 // SAFETY: the function belongs to the store; the field is the import's.
                 unsafe {
                     let FuncRef { slot, vmctx, .. } = *func.as_ref();
@@ -96,57 +101,65 @@ fn add_imports(store: &StoreInner, instance: &mut Instance, imports: &[External]
                 }
             }
             External::Table(id) => {
-                let index = instance.tables.push(id);
+                let index = instance.parts.tables.push(id);
                 instance.place(layout.table(index), || store.tables[id].definition());
             }
             External::Memory(id) => {
-                let index = instance.memories.push(id);
+                let index = instance.parts.memories.push(id);
                 let place = layout.memory(index, &module.memories[index]);
                 instance.place(place, || store.memories[id].definition());
             }
             External::Global(id) => {
-                let index = instance.globals.push(id);
+                let index = instance.parts.globals.push(id);
                 instance.place(layout.global(index), || store.globals[id].cell());
             }
         }
     }
 }
 
-fn add_memories(store: &mut StoreInner, instance: &mut Instance) -> Result<(), Error> {
-    let module = instance.module().clone();
-    for (index, &ty) in module.memories.iter().skip(instance.memories.len()) {
-        let plan = store.memory_plan(&ty);
-        let mut memory = MemoryEntity::new(ty, &plan, &mut store.meter)?;
-        memory.place_owned();
-        let definition = memory.definition();
-        if let Some(inline) = instance.place(module.layout.memory(index, &ty), || definition) {
+fn add_memories(
+    store: &mut StoreInner,
+    module: &Module,
+    instance: &mut Instance,
+    memories: Vec<MemoryEntity>,
+) {
+    for mut memory in memories {
+        let index = instance.parts.memories.next_key();
+        match module.layout.memory(index, &memory.ty) {
             // SAFETY: the place is in the context block, which lives as long as the store.
-            unsafe { memory.place(inline) };
+            vmctx::Place::Inline(offset) => unsafe { memory.place(instance.field(offset)) },
+            place => {
+                memory.place_owned();
+                instance.place(place, || memory.definition());
+            }
         }
-        instance.memories.push(store.memories.push(memory));
+        instance.parts.memories.push(store.memories.push(memory));
     }
-    Ok(())
 }
 
-fn add_tables(store: &mut StoreInner, instance: &mut Instance) -> Result<(), Error> {
-    let module = instance.module().clone();
-    for (index, &ty) in module.tables.iter().skip(instance.tables.len()) {
-        // Filled with their initial element later: it may refer to globals and functions.
-        let ty = instance.compiled().types().table_type(ty);
-        let mut table = TableEntity::new(ty, 0, &mut store.meter)?;
+fn add_tables(
+    store: &mut StoreInner,
+    module: &Module,
+    instance: &mut Instance,
+    tables: Vec<TableEntity>,
+) {
+    for (mut table, defined) in tables.into_iter().zip(0..) {
+        let index = instance.parts.tables.next_key();
         match module.layout.table(index) {
             // SAFETY: as for memories.
             vmctx::Place::Inline(offset) => unsafe { table.place(instance.field(offset)) },
             vmctx::Place::Behind(_) => debug_assert!(false, "defined tables are inline"),
         }
-        instance.tables.push(store.tables.push(table));
+        // SAFETY: the instance is boxed and lives as long as the store.
+        unsafe {
+            table.fill_from(NonNull::from(&mut *instance), DefinedTableIndex::from_u32(defined));
+        }
+        instance.parts.tables.push(store.tables.push(table));
     }
-    Ok(())
 }
 
-fn add_globals(store: &mut StoreInner, instance: &mut Instance) {
-    let module = instance.module().clone();
-    for (index, &ty) in module.globals.iter().skip(instance.globals.len()) {
+fn add_globals(store: &mut StoreInner, module: &Module, instance: &mut Instance) {
+    for (index, &ty) in module.globals.iter().skip(instance.parts.globals.len()) {
         let defined = DefinedGlobalIndex::from_u32(index.as_u32() - module.counts.imported_globals);
         let value = eval(store, instance, &module.global_inits[defined]);
         let vmctx::Place::Inline(offset) = module.layout.global(index) else {
@@ -160,47 +173,57 @@ fn add_globals(store: &mut StoreInner, instance: &mut Instance) {
             cell.write(GlobalCell(value));
             GlobalEntity::in_vmctx(ty, cell)
         };
-        instance.globals.push(store.globals.push(global));
+        instance.parts.globals.push(store.globals.push(global));
     }
 }
 
 /// Gives defined tables their initial element where it is not null.
-fn fill_tables(store: &mut StoreInner, instance: &Instance) {
-    let module = instance.module();
+fn fill_tables(store: &mut StoreInner, module: &Module, instance: &Instance) {
     for (defined, init) in &module.table_inits {
         let bits = eval(store, instance, init) as u64;
         if bits != 0 {
             let index = module.counts.imported_tables + defined.as_u32();
-            let table = &mut store.tables[instance.tables[TableIndex::from_u32(index)]];
+            let table = &mut store.tables[instance.parts.tables[TableIndex::from_u32(index)]];
             let filled = table.fill(0, bits, table.len());
             debug_assert!(filled);
         }
     }
 }
 
-/// Copies active element segments, then active data segments, in order.
-fn copy_segments(store: &mut StoreInner, id: InstanceId) -> Result<(), Error> {
-    let module = store.instances[id].module().clone();
+/// Copies active element segments, then active data segments, in order, except what the instance
+/// began with.
+fn copy_segments(
+    store: &mut StoreInner,
+    compiled: &CompiledModule,
+    id: InstanceId,
+) -> Result<(), Error> {
+    let module = compiled.module();
+    let imported = module.counts.imported_memories;
     for (index, segment) in &module.elements {
         match &segment.mode {
             ElementMode::Passive => {}
-            ElementMode::Declared => store.instances[id].dropped_elems[index.index()] = true,
+            ElementMode::Declared => store.instances[id].parts.dropped_elems[index.index()] = true,
             ElementMode::Active { table, offset } => {
-                let dst = eval_index(store, id, offset, module.tables[*table].index64);
-                let len = segment.items.len() as u32;
-                libcalls::table_init_in(store, id, *table, index, dst, 0, len)
-                    .map_err(Error::trap)?;
-                store.instances[id].dropped_elems[index.index()] = true;
+                if !compiled.initial().has_tables() {
+                    let dst = eval_index(store, id, offset, module.tables[*table].index64);
+                    let len = segment.items.len() as u32;
+                    libcalls::table_init_in(store, id, *table, index, dst, 0, len)
+                        .map_err(Error::trap)?;
+                }
+                store.instances[id].parts.dropped_elems[index.index()] = true;
             }
         }
     }
     for (index, segment) in &module.data {
         if let DataMode::Active { memory, offset } = &segment.mode {
-            let dst = eval_index(store, id, offset, module.memories[*memory].index64);
-            let len = module.data_bytes(index).len() as u32;
-            libcalls::memory_init_in(store, id, *memory, index, dst, 0, len)
-                .map_err(Error::trap)?;
-            store.instances[id].dropped_data[index.index()] = true;
+            let entity = store.instances[id].parts.memories[*memory];
+            if memory.as_u32() < imported || !store.memories[entity].has_image() {
+                let dst = eval_index(store, id, offset, module.memories[*memory].index64);
+                let len = module.data_bytes(index).len() as u32;
+                libcalls::memory_init_in(store, id, *memory, index, dst, 0, len)
+                    .map_err(Error::trap)?;
+            }
+            store.instances[id].parts.dropped_data[index.index()] = true;
         }
     }
     Ok(())

@@ -102,6 +102,7 @@ unsafe fn invoke_through(
         let outermost = (*context).entry_fp == 0;
         if outermost {
             prepare_entry(store)?;
+            (*store).has_run = true;
         }
         let func = func.as_ref();
         let code = (*func.slot).load(Ordering::Acquire);

@@ -109,7 +109,7 @@ entry_points! {
     }
 
     fn memory_grow(store, id, memory: u32, delta: u64) {
-        let memory = store.instances[id].memories[MemoryIndex::from_u32(memory)];
+        let memory = store.instances[id].parts.memories[MemoryIndex::from_u32(memory)];
         Ok(store.grow_memory(memory, delta).unwrap_or(u64::MAX))
     }
 
@@ -136,23 +136,23 @@ entry_points! {
     }
 
     fn data_drop(store, id, data: u32) {
-        store.instances[id].dropped_data[data as usize] = true;
+        store.instances[id].parts.dropped_data[data as usize] = true;
         Ok(0)
     }
 
     fn table_grow(store, id, table: u32, init: u64, delta: u64) {
-        let table = store.instances[id].tables[TableIndex::from_u32(table)];
+        let table = store.instances[id].parts.tables[TableIndex::from_u32(table)];
         let grown = store.tables[table].grow(delta, init, &mut store.meter);
         Ok(grown.unwrap_or(u64::MAX))
     }
 
     fn table_fill(store, id, table: u32, dst: u64, value: u64, len: u64) {
-        let table = store.instances[id].tables[TableIndex::from_u32(table)];
+        let table = store.instances[id].parts.tables[TableIndex::from_u32(table)];
         in_table(store.tables[table].fill(dst, value, len))
     }
 
     fn table_copy(store, id, dst_table: u32, src_table: u32, dst: u64, src: u64, len: u64) {
-        let tables = &store.instances[id].tables;
+        let tables = &store.instances[id].parts.tables;
         let dst_id = tables[TableIndex::from_u32(dst_table)];
         let src_id = tables[TableIndex::from_u32(src_table)];
         in_table(copy_between(store, dst_id, src_id, dst, src, len))
@@ -165,7 +165,7 @@ entry_points! {
     }
 
     fn elem_drop(store, id, elem: u32) {
-        store.instances[id].dropped_elems[elem as usize] = true;
+        store.instances[id].parts.dropped_elems[elem as usize] = true;
         Ok(0)
     }
 
@@ -174,8 +174,8 @@ entry_points! {
     }
 
     fn table_get_lazy(store, id, table: u32, index: u64) {
-        let table = store.instances[id].tables[TableIndex::from_u32(table)];
-        store.tables[table].get(index).ok_or(TrapCode::TableOutOfBounds)
+        let table = store.instances[id].parts.tables[TableIndex::from_u32(table)];
+        store.tables[table].get_and_fill(index).ok_or(TrapCode::TableOutOfBounds)
     }
 }
 
@@ -209,7 +209,7 @@ pub(crate) unsafe extern "C" fn fill_bytes(
 }
 
 fn memory_of(store: &StoreInner, id: InstanceId, index: u32) -> &MemoryEntity {
-    store.memory(store.instances[id].memories[MemoryIndex::from_u32(index)])
+    store.memory(store.instances[id].parts.memories[MemoryIndex::from_u32(index)])
 }
 
 /// Address of a range of a memory.
@@ -255,12 +255,12 @@ pub(crate) fn memory_init_in(
     len: u32,
 ) -> Result<(), TrapCode> {
     let instance = &store.instances[id];
-    let dropped = instance.dropped_data[data.index()];
+    let dropped = instance.parts.dropped_data[data.index()];
     let bytes = if dropped { &[] } else { instance.module().data_bytes(data) };
     let bytes = segment(bytes.len(), src, len)
         .map(|range| &bytes[range])
         .ok_or(TrapCode::MemoryOutOfBounds)?;
-    let dst = range(store.memory(instance.memories[memory]), dst, u64::from(len))?;
+    let dst = range(store.memory(instance.parts.memories[memory]), dst, u64::from(len))?;
     // SAFETY: the range lies in the memory; the module's bytes are elsewhere.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), dst, bytes.len()) };
     Ok(())
@@ -279,8 +279,8 @@ pub(crate) fn table_init_in(
     let instance = &store.instances[id];
     let module = instance.module().clone();
     let items = &module.elements[elem].items;
-    let available = if instance.dropped_elems[elem.index()] { 0 } else { items.len() };
-    let table = instance.tables[table];
+    let available = if instance.parts.dropped_elems[elem.index()] { 0 } else { items.len() };
+    let table = instance.parts.tables[table];
     let source = segment(available, src, len).ok_or(TrapCode::TableOutOfBounds)?;
     let end = dst.checked_add(u64::from(len)).ok_or(TrapCode::TableOutOfBounds)?;
     if end > store.tables[table].len() {

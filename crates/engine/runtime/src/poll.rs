@@ -24,11 +24,12 @@ use crate::backtrace::Backtrace;
 use crate::context::{Address, StoreContext};
 use crate::error::{Error, ErrorKind, Trap};
 use crate::invoke::current_store;
+use crate::pool::thread_number;
 use crate::store::{Pending, StoreInner};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use wasmoor_abi::TrapCode;
 use wasmoor_codegen::registry;
 use wasmoor_sys::kick::Thread;
@@ -58,7 +59,34 @@ pub(crate) struct PollState {
     running: AtomicU32,
     /// Whether the sampler knows the store.
     sampled: AtomicBool,
-    region: PollRegion,
+    /// `Some` as long as the state is alive.
+    region: Option<PollRegion>,
+    /// The region may be unreadable.
+    armed: AtomicBool,
+}
+
+/// Readable regions that no store has: making one takes two system calls and two page faults.
+static IDLE_REGIONS: [Mutex<Vec<PollRegion>>; 8] = [const { Mutex::new(Vec::new()) }; 8];
+/// Regions kept in each list.
+const IDLE_REGIONS_MAX: usize = 64;
+
+/// The thread's own list, unless another thread has it (or had it when this process was forked).
+fn idle_regions() -> Option<MutexGuard<'static, Vec<PollRegion>>> {
+    IDLE_REGIONS[thread_number() % IDLE_REGIONS.len()].try_lock().ok()
+}
+
+impl Drop for PollState {
+    fn drop(&mut self) {
+        let Some(region) = self.region.take() else { return };
+        if self.armed.load(Ordering::Acquire) && region.disarm().is_err() {
+            return;
+        }
+        if let Some(mut idle) = idle_regions()
+            && idle.len() < IDLE_REGIONS_MAX
+        {
+            idle.push(region);
+        }
+    }
 }
 
 impl PollState {
@@ -67,7 +95,11 @@ impl PollState {
             request: AtomicU32::new(0),
             running: AtomicU32::new(0),
             sampled: AtomicBool::new(false),
-            region: PollRegion::new()?,
+            region: Some(match idle_regions().and_then(|mut idle| idle.pop()) {
+                Some(region) => region,
+                None => PollRegion::new()?,
+            }),
+            armed: AtomicBool::new(false),
         })
     }
 
@@ -76,22 +108,23 @@ impl PollState {
     }
 
     pub(crate) fn page(&self) -> *const u8 {
-        self.region.base().as_ptr()
+        self.region.as_ref().map_or(std::ptr::null(), |region| region.base().as_ptr())
     }
 
     pub(crate) fn contains(&self, address: usize) -> bool {
-        self.region.contains(address)
+        self.region.as_ref().is_some_and(|region| region.contains(address))
     }
 
     fn request(&self, bits: u32) {
         self.request.fetch_or(bits, Ordering::SeqCst);
-        let armed = self.region.arm();
-        debug_assert!(armed.is_ok(), "protecting an own page cannot fail");
+        self.armed.store(true, Ordering::Release);
+        let armed = self.region.as_ref().map(PollRegion::arm);
+        debug_assert!(!matches!(armed, Some(Err(_))), "protecting an own page cannot fail");
     }
 
     fn take(&self) -> u32 {
-        let disarmed = self.region.disarm();
-        debug_assert!(disarmed.is_ok(), "protecting an own page cannot fail");
+        let disarmed = self.region.as_ref().map(PollRegion::disarm);
+        debug_assert!(!matches!(disarmed, Some(Err(_))), "protecting an own page cannot fail");
         self.request.swap(0, Ordering::SeqCst)
     }
 

@@ -15,6 +15,7 @@ use crate::host_func::{HostFuncDefinition, Panic};
 use crate::instance::Instance;
 use crate::limits::Meter;
 use crate::poll::{InterruptHandle, PollState};
+use crate::resources::release;
 use crate::types::RegisteredType;
 use crate::value::{ExternRefId, FuncPtr, Val};
 use std::any::Any;
@@ -48,6 +49,8 @@ pub struct StoreInner {
     /// While wasm runs: context of the store whose host function entered this one, or null.
     pub(crate) outer: *mut StoreContext,
     pub(crate) pending: Option<Pending>,
+    /// Wasm has run, so any of the store's memories may have been written to.
+    pub(crate) has_run: bool,
     on_poll: Option<PollHook>,
 }
 
@@ -117,6 +120,7 @@ impl StoreInner {
             poll,
             outer: ptr::null_mut(),
             pending: None,
+            has_run: false,
             on_poll: None,
         })
     }
@@ -194,7 +198,7 @@ impl StoreInner {
     /// When the meter or the system refuses it.
     pub fn create_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
         let plan = self.memory_plan(&ty);
-        let mut memory = MemoryEntity::new(ty, &plan, &mut self.meter)?;
+        let mut memory = MemoryEntity::on_demand(ty, &plan, &mut self.meter)?;
         memory.place_owned();
         Ok(self.memories.push(memory))
     }
@@ -205,7 +209,7 @@ impl StoreInner {
     /// When the meter or the system refuses it, or the engine does not know the elements' type.
     pub fn create_table(&mut self, ty: TableType, init: Val) -> Result<TableId, Error> {
         let kept_type = self.engine.types().keep(ValType::Ref(ty.element))?;
-        let mut table = TableEntity::new(ty, init.to_bits() as u64, &mut self.meter)?;
+        let mut table = TableEntity::on_demand(ty, init.to_bits() as u64, &mut self.meter)?;
         table.kept_type = kept_type;
         table.place_owned();
         Ok(self.tables.push(table))
@@ -363,5 +367,15 @@ impl StoreInner {
     /// Records why wasm is to be left; the stub or handler that asked unwinds next.
     pub(crate) fn set_pending(&mut self, pending: Pending) {
         self.pending = Some(pending);
+    }
+}
+
+impl Drop for StoreInner {
+    /// Gives everything of the instances back to the pool.
+    fn drop(&mut self) {
+        let instances = std::mem::take(&mut self.instances);
+        for (_, instance) in instances {
+            release(self, instance, self.has_run);
+        }
     }
 }

@@ -3,7 +3,9 @@
 use crate::{Error, Features, Result, ValType};
 use wasmoor_abi::{MemoryMode, Tunables};
 use wasmoor_codegen::FunctionCompiler;
-use wasmoor_runtime::{self as runtime, Compilers, Plan, TierUpBudget};
+use wasmoor_runtime::{
+    self as runtime, Compilers, Plan, PoolConfig, PoolStats, ResetMethod, TierUpBudget,
+};
 
 /// Which compiler makes code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,123 @@ pub enum MemoryChoice {
     Checked,
 }
 
+/// Where instances get their memories and tables.
+///
+/// With a pool, what an instance leaves behind is cleaned when its store is dropped and serves the
+/// next instance, best of all one of the same module: making an instance then asks nothing of the
+/// system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Allocation {
+    /// Everything is mapped when an instance is made and unmapped when its store is dropped: for
+    /// programs that make few instances.
+    OnDemand,
+    /// A pool; the default.
+    Pool(Pool),
+}
+
+/// The options of a pool of instances.
+///
+/// ```
+/// use wasmoor::*;
+///
+/// # fn main() -> Result<()> {
+/// let mut pool = Pool::new();
+/// pool.slots_max(10_000).warm_max(Some(200)).strict(true);
+/// let engine = Engine::new(Config::new().allocation(Allocation::Pool(pool)))?;
+/// let module = Module::new(&engine, "(module (memory 1))")?;
+/// for _ in 0..3 {
+///     Instance::new(&mut Store::new(&engine, ())?, &module, &[])?;
+/// }
+/// let stats = engine.pool_stats().unwrap_or_default();
+/// assert_eq!((stats.cold, stats.reused, stats.used), (1, 2, 0));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    slots_max: u32,
+    warm_max: Option<u32>,
+    reset: ResetMethod,
+    dense_bytes: Option<usize>,
+    is_strict: bool,
+    shards: Option<u32>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool {
+            slots_max: 1000,
+            warm_max: Some(100),
+            reset: ResetMethod::Auto,
+            dense_bytes: None,
+            is_strict: false,
+            shards: None,
+        }
+    }
+}
+
+impl Pool {
+    /// The default options: 1000 slots, not strict, what is idle is used again after 100 of them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Instances that can be in the pool at once. Slots take address space and memory only when
+    /// they are used.
+    pub fn slots_max(&mut self, slots: u32) -> &mut Self {
+        self.slots_max = slots;
+        self
+    }
+
+    /// Unused slots that are kept ready for their modules before one of them is given to another
+    /// module rather than a new slot. 0: memory that is warm is always used again. `None`: no
+    /// module ever loses a slot to another, even if an instance finds no slot then.
+    pub fn warm_max(&mut self, slots: Option<u32>) -> &mut Self {
+        self.warm_max = slots;
+        self
+    }
+
+    /// How memories are cleaned; chosen for each by default.
+    pub fn reset(&mut self, method: ResetMethod) -> &mut Self {
+        self.reset = method;
+        self
+    }
+
+    /// Puts memories of up to `bytes` into common mappings, for more instances than a process may
+    /// have mappings. Needs checked memories ([`Config::memory`]); images are copied then, not
+    /// mapped. A memory that outgrows this moves.
+    pub fn dense(&mut self, bytes: Option<usize>) -> &mut Self {
+        self.dense_bytes = bytes;
+        self
+    }
+
+    /// Whether an instance that finds no slot is refused with [`crate::ErrorKind::PoolExhausted`], rather
+    /// than made without the pool, which is the default.
+    pub fn strict(&mut self, strict: bool) -> &mut Self {
+        self.is_strict = strict;
+        self
+    }
+
+    /// Parts of the pool that threads use independently: by default, as many as threads can run.
+    pub fn shards(&mut self, shards: Option<u32>) -> &mut Self {
+        self.shards = shards;
+        self
+    }
+
+    fn config(&self) -> PoolConfig {
+        let threads = || std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+        PoolConfig {
+            slots_max: self.slots_max,
+            warm_max: self.warm_max,
+            reset: self.reset,
+            dense_bytes: self.dense_bytes,
+            is_strict: self.is_strict,
+            shards: self.shards.unwrap_or_else(threads),
+        }
+    }
+}
+
 /// The configuration of an [`Engine`].
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -50,6 +169,7 @@ pub struct Config {
     fuel: bool,
     stack_bytes_max: usize,
     threads: usize,
+    allocation: Allocation,
 }
 
 impl Default for Config {
@@ -64,6 +184,7 @@ impl Default for Config {
             fuel: false,
             stack_bytes_max: Self::STACK_BYTES_MAX,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            allocation: Allocation::Pool(Pool::default()),
         }
     }
 }
@@ -131,10 +252,20 @@ impl Config {
         self
     }
 
+    /// Where instances get their memories and tables; a pool by default.
+    pub fn allocation(&mut self, allocation: Allocation) -> &mut Self {
+        self.allocation = allocation;
+        self
+    }
+
     /// Threads for validation and eager compilation; at least 1.
     pub fn threads(&mut self, threads: usize) -> &mut Self {
         self.threads = threads.max(1);
         self
+    }
+
+    fn is_dense(&self) -> bool {
+        matches!(&self.allocation, Allocation::Pool(pool) if pool.dense_bytes.is_some())
     }
 }
 
@@ -151,9 +282,20 @@ impl Engine {
     /// When the CPU lacks what the compiler needs, or the system refuses the signal handlers.
     pub fn new(config: &Config) -> Result<Self> {
         let memory_mode = match config.memory {
-            MemoryChoice::Auto => wasmoor_memory::choose_memory_mode(),
+            // Dense memories have no guards.
+            MemoryChoice::Auto if config.is_dense() => MemoryMode::Checked,
+            MemoryChoice::Auto => match &config.allocation {
+                Allocation::OnDemand => wasmoor_memory::choose_memory_mode(),
+                Allocation::Pool(pool) => {
+                    wasmoor_memory::choose_pool_memory_mode(pool.slots_max as usize)
+                }
+            },
             MemoryChoice::Guard => Tunables::default().memory_mode,
             MemoryChoice::Checked => MemoryMode::Checked,
+        };
+        let pool = match &config.allocation {
+            Allocation::OnDemand => None,
+            Allocation::Pool(pool) => Some(pool.config()),
         };
         let config = runtime::EngineConfig {
             tunables: Tunables { memory_mode, fuel: config.fuel, poll: true },
@@ -162,11 +304,10 @@ impl Engine {
             eager: config.eager,
             threads: config.threads,
             stack_bytes_max: config.stack_bytes_max,
+            pool,
         };
-        let inner = runtime::Engine::new(config).map_err(|error| runtime::ErrorKind::System {
-            what: "install signal handlers",
-            error,
-        })?;
+        let inner = runtime::Engine::new(config)
+            .map_err(|error| runtime::ErrorKind::System { what: "set up an engine", error })?;
         Ok(Engine { inner })
     }
 
@@ -181,6 +322,17 @@ impl Engine {
     #[must_use]
     pub fn type_matches(&self, ty: ValType, other: ValType) -> bool {
         self.inner.types().matches(ty, other)
+    }
+
+    /// What the pool of instances does and did; `None`: the engine has none.
+    #[must_use]
+    pub fn pool_stats(&self) -> Option<PoolStats> {
+        self.inner.pool_stats()
+    }
+
+    /// Drops everything that the pool keeps for instances to come, and so gives memory back.
+    pub fn shrink_pool(&self) {
+        self.inner.shrink_pool();
     }
 
     /// How accesses to 32-bit memories are checked.

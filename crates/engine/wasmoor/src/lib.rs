@@ -46,12 +46,12 @@ mod types;
 mod val;
 
 pub use artifact::ARTIFACT_MAGIC;
-pub use config::{Config, Engine, MemoryChoice, Tier};
+pub use config::{Allocation, Config, Engine, MemoryChoice, Pool, Tier};
 pub use entities::{Extern, Global, Memory, Table};
 pub use func::{Func, HostResult, IntoFunc};
 pub use func_types::{V128, WasmParams, WasmResults, WasmTy};
 pub use instance::Instance;
-pub use linker::Linker;
+pub use linker::{InstancePre, Linker};
 pub use module::{ExportType, ExternType, ImportType, Module, ModuleOptions};
 pub use source::{SourceLocation, locate};
 pub use store::{AsContext, AsContextMut, Caller, RawMemory, Store, StoreContext, StoreContextMut};
@@ -65,7 +65,8 @@ pub use wasmoor_abi::{
 pub use wasmoor_module::{Feature, Features, LoadError};
 pub use wasmoor_runtime::{
     Backtrace, CompileStats, Deadline, Error, ErrorKind, Frame, HostFailure, ImportError,
-    InterruptHandle, Meter, StoreLimits, TierUpBudget, TierUpLimit, Trap, UnknownType,
+    InterruptHandle, Meter, PoolStats, ResetMethod, StoreLimits, TierUpBudget, TierUpLimit, Trap,
+    UnknownType,
 };
 
 /// A result with [`Error`].

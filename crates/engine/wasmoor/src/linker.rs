@@ -200,6 +200,28 @@ impl<T: 'static> Linker<T> {
         if !store.as_context_mut().inner().engine().same(&self.engine.inner) {
             return Err(Error::usage("the store is of another engine than the linker"));
         }
+        let imports: Vec<Extern> = self
+            .find_imports(module)?
+            .into_iter()
+            .map(|definition| Self::realize(&mut store, definition))
+            .collect();
+        Instance::new(store, module, &imports)
+    }
+
+    /// Looks up a module's imports once, for many instances.
+    ///
+    /// # Errors
+    /// All imports that nobody defines, with their types; a module of another engine than the
+    /// linker.
+    pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
+        if !module.engine().inner.same(&self.engine.inner) {
+            return Err(Error::usage("the module is of another engine than the linker"));
+        }
+        let imports = self.find_imports(module)?.into_iter().cloned().collect();
+        Ok(InstancePre { module: module.clone(), imports, _data: std::marker::PhantomData })
+    }
+
+    fn find_imports(&self, module: &Module) -> Result<Vec<&Definition>> {
         let description = module.description();
         let find = |import: &wasmoor_module::Import| {
             self.definitions.get(&import.module).and_then(|names| names.get(&import.name))
@@ -209,12 +231,67 @@ impl<T: 'static> Linker<T> {
         if !missing.is_empty() {
             return Err(wasmoor_runtime::unknown_imports(description, missing));
         }
-        let imports: Vec<Extern> = description
-            .imports
-            .iter()
-            .filter_map(find)
-            .map(|definition| Self::realize(&mut store, definition))
-            .collect();
-        Instance::new(store, module, &imports)
+        Ok(description.imports.iter().filter_map(find).collect())
+    }
+}
+
+/// A module with its imports found: makes instances without looking anything up by name.
+///
+/// ```
+/// use wasmoor::*;
+///
+/// # fn main() -> Result<()> {
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module (import "host" "f" (func)) (start 0))"#)?;
+/// let mut linker = Linker::new(&engine);
+/// linker.func_wrap("host", "f", |mut caller: Caller<'_, u32>| *caller.data_mut() += 1)?;
+/// let pre = linker.instantiate_pre(&module)?;
+/// for _ in 0..3 {
+///     let mut store = Store::new(&engine, 0)?;
+///     pre.instantiate(&mut store)?;
+///     assert_eq!(*store.data(), 1);
+/// }
+/// # Ok(()) }
+/// ```
+pub struct InstancePre<T> {
+    module: Module,
+    imports: Vec<Definition>,
+    _data: std::marker::PhantomData<fn(T)>,
+}
+
+impl<T> std::fmt::Debug for InstancePre<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstancePre").field("module", &self.module).finish_non_exhaustive()
+    }
+}
+
+impl<T> Clone for InstancePre<T> {
+    fn clone(&self) -> Self {
+        let (module, imports) = (self.module.clone(), self.imports.clone());
+        InstancePre { module, imports, _data: std::marker::PhantomData }
+    }
+}
+
+impl<T: 'static> InstancePre<T> {
+    /// The module.
+    #[must_use]
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Makes an instance.
+    ///
+    /// # Errors
+    /// As [`Instance::new`].
+    ///
+    /// # Panics
+    /// When a definition belongs to another store.
+    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        if !store.as_context_mut().inner().engine().same(&self.module.engine().inner) {
+            return Err(Error::usage("the store is of another engine than the module"));
+        }
+        let realize = |definition| Linker::<T>::realize(&mut store, definition);
+        let imports: Vec<Extern> = self.imports.iter().map(realize).collect();
+        Instance::new(store, &self.module, &imports)
     }
 }

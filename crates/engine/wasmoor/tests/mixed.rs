@@ -56,6 +56,7 @@ fn engine(seed: u64, eager: bool) -> Engine {
         eager,
         threads: 1,
         stack_bytes_max: Config::STACK_BYTES_MAX,
+        pool: None,
     };
     raw::engine(config).expect("an engine")
 }

@@ -248,6 +248,10 @@ pub(crate) enum MemoryMode {
 pub(crate) enum Allocator {
     /// Each instance maps its own
     OnDemand,
+    /// One instance's memory serves the next
+    Pooling,
+    /// As pooling, in few mappings
+    Dense,
 }
 
 fn features(name: &str) -> Result<Features, String> {

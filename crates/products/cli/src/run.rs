@@ -18,7 +18,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use wasmoor::{Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val};
+use wasmoor::{
+    Allocation, Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val,
+};
 use wasmoor_abi::limits::HOST_STACK_RESERVE_BYTES;
 use wasmoor_host::Interrupt;
 use wasmoor_wasi_p1::WasiCtx;
@@ -67,6 +69,8 @@ fn suggest_command(mut failure: Failure, path: &Path) -> Failure {
 
 fn engine(args: &Run) -> Result<Engine, Failure> {
     let mut config = Config::new();
+    // A command makes one instance: what is kept for the next one would never be used.
+    config.allocation(Allocation::OnDemand);
     config
         .tier(args.tier)
         .eager(args.eager)

@@ -14,6 +14,8 @@ pub(crate) fn run(args: &Wast) -> Result<(), Failure> {
     options.tier = args.tier;
     options.allocator = match args.allocator {
         args::Allocator::OnDemand => Allocator::OnDemand,
+        args::Allocator::Pooling => Allocator::Pooling,
+        args::Allocator::Dense => Allocator::Dense,
     };
     options.memory = match args.memory {
         args::MemoryMode::Auto => MemoryChoice::Auto,

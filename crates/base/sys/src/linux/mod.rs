@@ -3,7 +3,9 @@
 pub(crate) mod code;
 pub(crate) mod fault;
 pub(crate) mod fork;
+pub(crate) mod image;
 pub(crate) mod kick;
+pub(crate) mod pagemap;
 pub(crate) mod stack;
 pub(crate) mod thread;
 pub(crate) mod vm;

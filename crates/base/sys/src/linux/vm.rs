@@ -43,6 +43,20 @@ pub(crate) unsafe fn protect(start: NonNull<u8>, len: usize, access: Access) -> 
 }
 
 /// # Safety
+/// The pages are the caller's; nothing relies on their contents.
+pub(crate) unsafe fn clear(start: NonNull<u8>, len: usize, access: Access) -> io::Result<()> {
+    let rights = match access {
+        Access::None => ProtFlags::empty(),
+        Access::Read => ProtFlags::READ,
+        Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+    };
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+    // SAFETY: the caller's promise.
+    unsafe { rustix::mm::mmap_anonymous(start.as_ptr().cast(), len, rights, flags)? };
+    Ok(())
+}
+
+/// # Safety
 /// The pages are the caller's and private; nothing relies on their contents.
 pub(crate) unsafe fn decommit(start: NonNull<u8>, len: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.

@@ -5,7 +5,9 @@
 pub(crate) mod code;
 pub(crate) mod fault;
 pub(crate) mod fork;
+pub(crate) mod image;
 pub(crate) mod kick;
+pub(crate) mod pagemap;
 pub(crate) mod stack;
 pub(crate) mod thread;
 pub(crate) mod vm;
@@ -24,12 +26,14 @@ mod tests {
         let kinds = [
             super::vm::reserve(1).unwrap_err().kind(),
             super::code::SharedMemory::new(1).unwrap_err().kind(),
+            super::image::ImageFile::new(1).unwrap_err().kind(),
+            super::pagemap::own_pages(0..1, &mut []).unwrap_err().kind(),
             super::fault::install(|_| false).unwrap_err().kind(),
             super::fault::prepare_thread().unwrap_err().kind(),
             super::fork::fork().unwrap_err().kind(),
             super::kick::current_thread().unwrap_err().kind(),
         ];
-        assert_eq!(kinds, [std::io::ErrorKind::Unsupported; 6]);
+        assert_eq!(kinds, [std::io::ErrorKind::Unsupported; 8]);
         assert!(super::stack::current_thread().is_empty());
         assert!(super::vm::page_bytes().is_power_of_two());
     }

@@ -26,6 +26,12 @@ pub(crate) unsafe fn protect(_start: NonNull<u8>, _len: usize, _access: Access) 
 
 /// # Safety
 /// None is needed.
+pub(crate) unsafe fn clear(_start: NonNull<u8>, _len: usize, _access: Access) -> io::Result<()> {
+    unsupported()
+}
+
+/// # Safety
+/// None is needed.
 pub(crate) unsafe fn decommit(_start: NonNull<u8>, _len: usize) -> io::Result<()> {
     unsupported()
 }

@@ -1,0 +1,192 @@
+//! Memories and tables of an instance: where they come from when it is made, and where they go
+//! when it is dropped.
+
+use crate::compiled::CompiledModule;
+use crate::entities::*;
+use crate::error::{Error, ErrorKind};
+use crate::instance::{Instance, InstanceParts};
+use crate::pool::{Lease, Pool};
+use crate::store::StoreInner;
+use std::sync::Arc;
+use wasmoor_abi::MemoryType;
+use wasmoor_memory::{LinearMemory, MemoryError, MemoryImage, MemoryPlan, TableStorage};
+
+/// What an instance is made of. Dropped, everything goes back to where it came from.
+pub(crate) struct Resources {
+    pub(crate) lease: Option<Lease>,
+    pub(crate) parts: Option<InstanceParts>,
+    /// Of the memories and tables that the module defines.
+    pub(crate) memories: Vec<MemoryEntity>,
+    pub(crate) tables: Vec<TableEntity>,
+}
+
+impl Resources {
+    /// Takes a slot of the pool, if there is a pool, and makes what is not in it. On errors nothing
+    /// is taken, and nothing is charged.
+    pub(crate) fn acquire(store: &mut StoreInner, module: &CompiledModule) -> Result<Self, Error> {
+        let before = store.meter.clone();
+        let resources = Self::try_acquire(store, module);
+        if resources.is_err() {
+            store.meter = before;
+        }
+        resources
+    }
+
+    fn try_acquire(store: &mut StoreInner, module: &CompiledModule) -> Result<Self, Error> {
+        charge(store, module)?;
+        let pool = module.engine().pool();
+        let mut lease = pool.and_then(|pool| pool.take(module.affinity()));
+        if let Some(pool) = pool
+            && lease.is_none()
+            && pool.config().is_strict
+        {
+            return Err(ErrorKind::PoolExhausted { slots_max: pool.config().slots_max }.into());
+        }
+        let parts = lease.as_mut().and_then(Lease::take_parts);
+        let source = Source { store, module, pool };
+        let memories = source.memories(lease.as_mut())?;
+        let tables = source.tables(lease.as_mut())?;
+        Ok(Resources { lease, parts, memories, tables })
+    }
+}
+
+/// Charges everything that the module defines.
+fn charge(store: &mut StoreInner, module: &CompiledModule) -> Result<(), Error> {
+    let module = module.module();
+    for ty in defined(&module.memories, module.counts.imported_memories) {
+        MemoryEntity::charge(ty, &mut store.meter)?;
+    }
+    for ty in defined(&module.tables, module.counts.imported_tables) {
+        TableEntity::charge(ty, &mut store.meter)?;
+    }
+    Ok(())
+}
+
+fn defined<K: wasmoor_abi::entity::EntityRef, T>(
+    all: &wasmoor_abi::entity::PrimaryMap<K, T>,
+    imported: u32,
+) -> impl Iterator<Item = &T> {
+    all.values().skip(imported as usize)
+}
+
+struct Source<'a> {
+    store: &'a StoreInner,
+    module: &'a CompiledModule,
+    pool: Option<&'a Arc<Pool>>,
+}
+
+impl Source<'_> {
+    fn memories(&self, mut lease: Option<&mut Lease>) -> Result<Vec<MemoryEntity>, Error> {
+        let module = self.module.module();
+        let images = self.module.initial().images(module, self.pool.is_some());
+        let all = defined(&module.memories, module.counts.imported_memories);
+        let mut memories = Vec::with_capacity(all.size_hint().0);
+        for (at, ty) in all.enumerate() {
+            let image = images.get(at).and_then(Option::as_ref);
+            let plan = self.store.memory_plan(ty);
+            let left = lease.as_mut().filter(|_| !ty.shared).and_then(|lease| {
+                let is_warm = lease.is_warm();
+                let memory = lease.content.memories.pop_front()?;
+                Some((memory, is_warm))
+            });
+            let memory = match left {
+                Some((memory, true)) => Some(memory),
+                Some((mut memory, false)) => {
+                    matches!(memory.reuse(ty, &plan, image), Ok(true)).then_some(memory)
+                }
+                None => None,
+            };
+            let memory = match memory {
+                Some(memory) => memory,
+                None => self.new_memory(ty, &plan, image)?,
+            };
+            memories.push(MemoryEntity::new(*ty, memory));
+        }
+        // Those that the former module had in excess.
+        if let Some(lease) = lease {
+            lease.content.memories.clear();
+        }
+        Ok(memories)
+    }
+
+    /// A new memory; where the system has no room for it, what lies unused in the pool makes room.
+    fn new_memory(
+        &self,
+        ty: &MemoryType,
+        plan: &MemoryPlan,
+        image: Option<&Arc<MemoryImage>>,
+    ) -> Result<LinearMemory, Error> {
+        let made = match (self.make_memory(ty, plan, image), self.pool) {
+            (Err(MemoryError::System { .. }), Some(pool)) => {
+                pool.shrink();
+                self.make_memory(ty, plan, image)
+            }
+            (made, _) => made,
+        };
+        made.map_err(|error| Error::from(ErrorKind::Limit(error.to_string())))
+    }
+
+    fn make_memory(
+        &self,
+        ty: &MemoryType,
+        plan: &MemoryPlan,
+        image: Option<&Arc<MemoryImage>>,
+    ) -> Result<LinearMemory, MemoryError> {
+        if let Some(arena) = self.pool.and_then(|pool| pool.arena())
+            && let Ok(memory) = LinearMemory::in_arena(arena, ty, plan, image)
+        {
+            return Ok(memory);
+        }
+        LinearMemory::with_image(ty, plan, image)
+    }
+
+    fn tables(&self, mut lease: Option<&mut Lease>) -> Result<Vec<TableEntity>, Error> {
+        let module = self.module.module();
+        let all = defined(&module.tables, module.counts.imported_tables);
+        let mut tables = Vec::with_capacity(all.size_hint().0);
+        for ty in all {
+            let left = lease.as_mut().filter(|lease| lease.is_warm());
+            let storage = match left.and_then(|lease| lease.content.tables.pop_front()) {
+                Some(storage) => storage,
+                None => TableStorage::new(ty.minimum, 0)
+                    .map_err(|error| Error::from(ErrorKind::Limit(error.to_string())))?,
+            };
+            tables.push(TableEntity::new(self.module.types().table_type(*ty), storage));
+        }
+        if let Some(lease) = lease {
+            lease.content.tables.clear();
+        }
+        Ok(tables)
+    }
+}
+
+/// Gives the parts of an instance that is no more back to the pool, if they came from there.
+pub(crate) fn release(store: &mut StoreInner, instance: Box<Instance>, is_touched: bool) {
+    let (mut parts, compiled, lease) = (*instance).into_parts();
+    let Some(mut lease) = lease else { return };
+    let module = compiled.module();
+    let mut is_touched = is_touched;
+    for &id in defined(&parts.memories, module.counts.imported_memories) {
+        let entity = &mut store.memories[id];
+        if entity.ty.shared {
+            continue;
+        }
+        is_touched |= entity.is_touched();
+        let Some(memory) = entity.take_memory() else { return };
+        lease.content.memories.push_back(memory);
+    }
+    for &id in defined(&parts.tables, module.counts.imported_tables) {
+        let entity = &mut store.tables[id];
+        let mut storage = entity.take_storage();
+        if !storage.reset(entity.ty.minimum) {
+            storage = match TableStorage::new(entity.ty.minimum, 0) {
+                Ok(storage) => storage,
+                Err(_) => return,
+            };
+        }
+        lease.content.tables.push_back(storage);
+    }
+    parts.reset();
+    lease.content.parts = Some(parts);
+    lease.give_back(compiled.affinity(), is_touched);
+}
