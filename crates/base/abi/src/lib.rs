@@ -8,6 +8,7 @@
 pub mod call;
 pub mod composite;
 pub mod fuel;
+pub mod handlers;
 pub mod index;
 pub mod libcall;
 pub mod limits;

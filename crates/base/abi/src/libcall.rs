@@ -42,6 +42,11 @@ macro_rules! for_each_libcall {
             copy_bytes(dst: i64, src: i64, len: i64);
             /// Fills bytes at a host address that code has checked with the low byte of `value`.
             fill_bytes(dst: i64, value: i32, len: i64);
+            /// `throw`: `values` is the address of the exception's values, 16 bytes each. Never
+            /// returns; called by the convention of wasm functions, like `throw_ref`.
+            throw(tag: i32, values: i64);
+            /// `throw_ref`: traps if the reference is null. Never returns.
+            throw_ref(exception: i64);
         }
     };
 }

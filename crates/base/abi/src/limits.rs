@@ -13,5 +13,7 @@ pub const TABLE_ELEMENTS_MAX: u64 = 10_000_000;
 pub const POLL_SITES_MAX: u32 = 1 << 16;
 /// Frames listed in a backtrace.
 pub const BACKTRACE_FRAMES_MAX: usize = 100;
+/// Exceptions that a store keeps before it looks for those that nothing refers to any more.
+pub const EXCEPTIONS_UNSWEPT_MIN: usize = 1 << 10;
 /// Bytes of stack left below the guest's limit for host functions, libcalls and trap handling.
 pub const HOST_STACK_RESERVE_BYTES: usize = 256 << 10;

@@ -43,13 +43,25 @@
 //!                                           place n of its display
 //!
 //! code slot           0  code    ptr   entry of the best code there is; written by one atomic store
+//!
+//! exception           0  tag     ptr   const -> its tag, the same as in the vmctx
+//!                     8  handle  u64   const  the exnref
+//!                    16  values  16 bytes each: its tag's parameters, as in global cells
 //! ```
 //!
 //! **References.** A null reference is 0 everywhere outside of tables. A `funcref` is the address
 //! of a function reference structure. In *function* tables (and only there) the value 0 marks a
 //! cell not yet filled from its element segment and null is [`FUNCREF_CELL_NULL`]: reading a cell
 //! that holds 0 goes through `Libcall::table_get_lazy`; writing null stores `FUNCREF_CELL_NULL`.
-//! An `externref` is an opaque non-zero 64-bit handle, or 0 for null, in tables too.
+//! An `externref` is an opaque non-zero 64-bit handle, or 0 for null, in tables too. So is an
+//! `exnref`, which code never looks into and keeps in whole, aligned words only: the runtime
+//! finds the references that a stack holds by their looks.
+//!
+//! **Exceptions.** Code throws by `Libcall::throw` and `throw_ref`, whose calls follow the
+//! convention of wasm functions. Where the code of a [handler](crate::handlers) goes on, no
+//! register but the frame pointer and the stack pointer holds what it did; the first two payload
+//! registers of the convention (rax, rdx) hold the exnref and the address of the exception, which
+//! is valid until the next call.
 //!
 //! **Poll.** Where `Tunables::poll` asks for it: at function entry (where the function can run on
 //! without reaching a caller's poll)
@@ -139,6 +151,15 @@ pub const MEMORY_LENGTH: u32 = 8;
 pub const IMPORT_FUNC_SLOT: u32 = 0;
 /// Imported function: first argument for the callee.
 pub const IMPORT_FUNC_VMCTX: u32 = 8;
+/// Exception: pointer to its tag.
+pub const EXCEPTION_TAG: u32 = 0;
+/// Exception: the exnref that stands for it.
+pub const EXCEPTION_HANDLE: u32 = 8;
+/// Exception: the first of its values.
+pub const EXCEPTION_VALUES: u32 = 16;
+/// Bytes of a value of an exception, and of a value that [`crate::Libcall::throw`] is given.
+pub const EXCEPTION_VALUE_BYTES: u32 = 16;
+
 /// Bytes of a global's cell.
 pub const GLOBAL_CELL_BYTES: u32 = 16;
 

@@ -9,7 +9,9 @@
 //! refuses one, they are thrown away. So nothing here may rely on the body being valid.
 
 use crate::facts::FuncFacts;
-use wasmparser::{BlockType, FrameKind, FrameStack, ValType, VisitOperator, VisitSimdOperator};
+use wasmparser::{
+    BlockType, Catch, FrameKind, FrameStack, TryTable, ValType, VisitOperator, VisitSimdOperator,
+};
 
 /// Loops deeper than this count like this deep ones: 8^6 uses.
 const LOOP_DEPTH_WEIGHED_MAX: usize = 6;
@@ -110,9 +112,13 @@ impl Collector {
         self.frames.push(kind);
         let depth = self.frames.len() as u32;
         self.facts.control_depth_max = self.facts.control_depth_max.max(depth);
-        if kind == FrameKind::Loop {
-            self.facts.loops += 1;
-            self.set_open_loops(self.open_loops + 1);
+        match kind {
+            FrameKind::Loop => {
+                self.facts.loops += 1;
+                self.set_open_loops(self.open_loops + 1);
+            }
+            FrameKind::TryTable | FrameKind::LegacyTry => self.facts.tries += 1,
+            _ => {}
         }
     }
 
@@ -142,6 +148,7 @@ pub(crate) struct VectorEntities {
     pub(crate) types: Box<[bool]>,
     pub(crate) funcs: Box<[bool]>,
     pub(crate) globals: Box<[bool]>,
+    pub(crate) tags: Box<[bool]>,
 }
 
 /// The validator's visitor with a collector in front.
@@ -171,6 +178,22 @@ impl<V> FactsVisitor<'_, V> {
             BlockType::Empty => {}
             BlockType::Type(ty) => self.note_type(ty),
             BlockType::FuncType(ty) => self.note_vector_if(&self.vectors.types, ty),
+        }
+    }
+
+    /// A tag whose values are thrown or caught.
+    fn note_tag(&mut self, tag: u32) {
+        self.note_vector_if(&self.vectors.tags, tag);
+    }
+
+    #[inline]
+    fn note_try_table(&mut self, table: &TryTable) {
+        self.note_block(FrameKind::TryTable, table.ty);
+        for clause in &table.catches {
+            match clause {
+                Catch::One { tag, .. } | Catch::OneRef { tag, .. } => self.note_tag(*tag),
+                Catch::All { .. } | Catch::AllRef { .. } => {}
+            }
         }
     }
 
@@ -209,13 +232,24 @@ macro_rules! note {
         $v.collector.turn_into(FrameKind::Else)
     };
     ($v:ident TryTable $table:ident) => {
-        $v.note_block(FrameKind::TryTable, $table.ty)
+        $v.note_try_table(&$table)
     };
     ($v:ident Try $ty:ident) => {
         $v.note_block(FrameKind::LegacyTry, $ty)
     };
-    ($v:ident Catch $tag:ident) => {
+    ($v:ident Catch $tag:ident) => {{
+        $v.note_tag($tag);
         $v.collector.turn_into(FrameKind::LegacyCatch)
+    }};
+    ($v:ident Throw $tag:ident) => {{
+        $v.collector.facts.has_call = true;
+        $v.note_tag($tag)
+    }};
+    ($v:ident ThrowRef) => {
+        $v.collector.facts.has_call = true
+    };
+    ($v:ident Rethrow $depth:ident) => {
+        $v.collector.facts.has_call = true
     };
     ($v:ident CatchAll) => {
         $v.collector.turn_into(FrameKind::LegacyCatchAll)

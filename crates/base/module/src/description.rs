@@ -106,6 +106,12 @@ impl Module {
         self.signature(self.functions[index])
     }
 
+    /// What exceptions of a tag carry, as parameters.
+    #[must_use]
+    pub fn tag_type(&self, index: TagIndex) -> &FuncType {
+        self.signature(self.tags[index])
+    }
+
     /// A type that validation found to be a function type.
     #[must_use]
     pub fn signature(&self, index: TypeIndex) -> &FuncType {
@@ -182,6 +188,24 @@ impl Module {
         match self.imports.iter().find(|import| import.entity == entity) {
             Some(import) => Cow::Owned(format!("{}.{}", import.module, import.name)),
             None => Cow::Owned(format!("func[{}]", index.as_u32())),
+        }
+    }
+
+    /// A name for people: from the name section, else the first name the tag is exported under,
+    /// else `module.name` of its import, else `tag[index]`. Reads the name section at every call.
+    #[must_use]
+    pub fn tag_display_name(&self, index: TagIndex) -> String {
+        let section = self.custom_section(names::SECTION).unwrap_or_default();
+        if let Some(name) = names::tag_name(section, index) {
+            return name;
+        }
+        let entity = EntityIndex::Tag(index);
+        if let Some(name) = names::entity_export_name(&self.exports, entity) {
+            return name.to_owned();
+        }
+        match self.imports.iter().find(|import| import.entity == entity) {
+            Some(import) => format!("{}.{}", import.module, import.name),
+            None => format!("tag[{}]", index.as_u32()),
         }
     }
 

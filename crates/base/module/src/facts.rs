@@ -15,8 +15,10 @@ pub struct FuncFacts {
     pub control_depth_max: u32,
     /// Most values on the operand stack at any point.
     pub stack_height_max: u32,
-    /// Whether the body calls anything (directly, indirectly or by tail call).
+    /// Whether the body calls anything (directly, indirectly or by tail call) or throws.
     pub has_call: bool,
+    /// `try` operators of all kinds.
+    pub tries: u32,
     /// Whether the body accesses any linear memory.
     pub uses_memory: bool,
     /// Whether the body uses 128-bit vectors.

@@ -498,7 +498,8 @@ fn vector_entities(module: &Module) -> VectorEntities {
     }
     let func = |ty: &TypeIndex| types.get(ty.index()).copied().unwrap_or(false);
     let funcs = module.functions.values().map(func).collect();
-    VectorEntities { types, funcs, globals }
+    let tags = module.tags.values().map(func).collect();
+    VectorEntities { types, funcs, globals, tags }
 }
 
 /// Finds out what kind of error a failure is and where it is.

@@ -7,7 +7,7 @@
 use crate::description::{EntityIndex, Export};
 use std::collections::HashMap;
 use std::ops::Range;
-use wasmoor_abi::FuncIndex;
+use wasmoor_abi::{FuncIndex, TagIndex};
 use wasmparser::{BinaryReader, Name, NameSectionReader};
 
 /// Name of the custom section.
@@ -38,6 +38,17 @@ pub(crate) fn func_names(section: &[u8], funcs: usize) -> HashMap<FuncIndex, Str
     names
 }
 
+/// Name of a tag.
+pub(crate) fn tag_name(section: &[u8], index: TagIndex) -> Option<String> {
+    subsections(section).find_map(|name| match name {
+        Name::Tag(map) => map
+            .map_while(Result::ok)
+            .find(|naming| naming.index == index.as_u32())
+            .map(|naming| naming.name.to_string()),
+        _ => None,
+    })
+}
+
 fn subsections(section: &[u8]) -> impl Iterator<Item = Name<'_>> {
     NameSectionReader::new(BinaryReader::new(section, 0)).map_while(Result::ok)
 }
@@ -64,7 +75,11 @@ pub(crate) fn name_in_broken_module(
 
 /// The first name that a function is exported under.
 pub(crate) fn export_name(exports: &[Export], index: FuncIndex) -> Option<&str> {
-    let entity = EntityIndex::Func(index);
+    entity_export_name(exports, EntityIndex::Func(index))
+}
+
+/// The first name that something is exported under.
+pub(crate) fn entity_export_name(exports: &[Export], entity: EntityIndex) -> Option<&str> {
     exports.iter().find(|export| export.entity == entity).map(|export| export.name.as_str())
 }
 

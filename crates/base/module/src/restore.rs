@@ -231,11 +231,12 @@ fn write_facts(out: &mut Writer, facts: &FuncFacts) {
         control_depth_max,
         stack_height_max,
         has_call,
+        tries,
         uses_memory,
         uses_simd,
         local_weights,
     } = facts;
-    for number in [locals, operators, loops, control_depth_max, stack_height_max] {
+    for number in [locals, operators, loops, control_depth_max, stack_height_max, tries] {
         out.number(u64::from(*number));
     }
     let flags = [has_call, uses_memory, uses_simd];
@@ -245,7 +246,8 @@ fn write_facts(out: &mut Writer, facts: &FuncFacts) {
 }
 
 fn read_facts(reader: &mut Reader<'_>) -> Option<FuncFacts> {
-    let [locals, operators, loops, control_depth_max, stack_height_max] = [
+    let [locals, operators, loops, control_depth_max, stack_height_max, tries] = [
+        reader.number32()?,
         reader.number32()?,
         reader.number32()?,
         reader.number32()?,
@@ -265,6 +267,7 @@ fn read_facts(reader: &mut Reader<'_>) -> Option<FuncFacts> {
         control_depth_max,
         stack_height_max,
         has_call: flag(0),
+        tries,
         uses_memory: flag(1),
         uses_simd: flag(2),
         local_weights: (0..weights).map(|_| reader.number32()).collect::<Option<_>>()?,

@@ -531,7 +531,18 @@ fn facts_of_small_functions() {
         ),
         (
             "(tag) (func block try_table (catch 0 0) end end)",
-            FuncFacts { operators: 5, control_depth_max: 3, ..empty.clone() },
+            FuncFacts { operators: 5, control_depth_max: 3, tries: 1, ..empty.clone() },
+        ),
+        (
+            "(tag (param v128)) (func block (result v128) try_table (catch 0 0) end unreachable end drop)",
+            FuncFacts {
+                operators: 7,
+                control_depth_max: 3,
+                stack_height_max: 1,
+                tries: 1,
+                uses_simd: true,
+                ..empty.clone()
+            },
         ),
     ];
     for (text, expected) in cases {

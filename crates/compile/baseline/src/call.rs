@@ -96,6 +96,7 @@ impl<'a> Gen<'a> {
             self.asm.lea(Size::S64, Gpr::RSI, area);
         }
         self.transfer(callee, false);
+        self.note_site();
         self.pins_destroyed();
         if shape.stack_bytes > 0 {
             self.asm.alu_imm(Alu::Sub, Size::S64, Gpr::RSP, shape.stack_bytes.cast_signed());
@@ -268,7 +269,7 @@ impl<'a> Gen<'a> {
         }
     }
 
-    fn place_libcall_args(&mut self, args: &[Arg]) {
+    pub(crate) fn place_libcall_args(&mut self, args: &[Arg]) {
         let mut moves = Moves::default();
         for (&arg, &dst) in args.iter().zip(&PARAM_GPRS[1..]) {
             if let Arg::Value(value) = arg
@@ -298,7 +299,7 @@ impl<'a> Gen<'a> {
 }
 
 /// The float type of an integer's size.
-const fn as_float(ty: Ty) -> Ty {
+pub(crate) const fn as_float(ty: Ty) -> Ty {
     match ty {
         Ty::I32 => Ty::F32,
         Ty::I64 => Ty::F64,

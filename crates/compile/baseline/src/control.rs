@@ -15,7 +15,7 @@ use wasmparser::{BlockType, BrTable};
 
 /// What opened a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// The function.
     Body,
     Block,
@@ -25,18 +25,26 @@ enum Kind {
     If(Label),
     /// `if`, after `else`.
     Else,
+    /// `try_table`.
+    Try,
+    /// The older `try`, before its first `catch`.
+    LegacyTry,
+    /// The older `try` with this region, after a `catch`.
+    LegacyCatch(u32),
 }
 
 /// A control operator whose `end` is still to come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
-    kind: Kind,
+    pub(crate) kind: Kind,
     ty: BlockType,
     /// Entries on the stack below the parameters.
-    height: usize,
-    label: Label,
+    pub(crate) height: usize,
+    pub(crate) label: Label,
     /// Whether anything branches to the label.
-    targeted: bool,
+    pub(crate) targeted: bool,
+    /// The region of handlers that calls in the block are in.
+    pub(crate) region: Option<u32>,
     /// Values that a branch to the label carries.
     arity: usize,
     /// The edge of the `br_table` that is being translated, and its operator.
@@ -85,20 +93,21 @@ impl<'a> Gen<'a> {
             height: 0,
             label,
             targeted: false,
+            region: None,
             arity: self.ty.results.len(),
             edge: None,
         });
     }
 
     /// Opens a block; entries below its parameters are settled.
-    fn open(&mut self, kind: Kind, ty: BlockType) {
+    pub(crate) fn open(&mut self, kind: Kind, ty: BlockType) {
         let params = self.param_types(ty).len();
         let height = self.top(params);
         self.settle_below(height);
         let arity = if kind == Kind::Loop { params } else { self.result_types(ty).len() };
         let label = self.asm.new_label();
-        let targeted = false;
-        self.blocks.push(Block { kind, ty, height, label, targeted, arity, edge: None });
+        let (targeted, region) = (false, self.region());
+        self.blocks.push(Block { kind, ty, height, label, targeted, region, arity, edge: None });
     }
 
     /// `block`.
@@ -200,7 +209,7 @@ impl<'a> Gen<'a> {
     }
 
     /// Drops entries down to a block's height; nothing is in temporaries then.
-    fn forget_above(&mut self, height: usize) {
+    pub(crate) fn forget_above(&mut self, height: usize) {
         self.truncate(height);
         self.release_all();
     }
@@ -217,7 +226,9 @@ impl<'a> Gen<'a> {
                 }
             }
             Kind::If(otherwise) => self.end_if(depth, otherwise),
-            Kind::Block | Kind::Else => self.end_plain(depth),
+            Kind::Block | Kind::Else | Kind::Try | Kind::LegacyTry | Kind::LegacyCatch(_) => {
+                self.end_plain(depth);
+            }
         }
         self.blocks.pop();
     }
@@ -295,7 +306,7 @@ impl<'a> Gen<'a> {
     // Branches.
 
     /// Position in [`Gen::blocks`] of a label counted from the innermost.
-    fn depth(&mut self, label: u32) -> usize {
+    pub(crate) fn depth(&mut self, label: u32) -> usize {
         match self.blocks.len().checked_sub(label as usize + 1) {
             Some(depth) => depth,
             None => {
@@ -313,7 +324,7 @@ impl<'a> Gen<'a> {
     }
 
     /// Moves the values that the label takes and jumps.
-    fn branch(&mut self, depth: usize) {
+    pub(crate) fn branch(&mut self, depth: usize) {
         self.edge(depth);
         let Block { kind, label, .. } = self.blocks[depth];
         if kind == Kind::Body && self.roles.saved.count_ones() <= 2 {

@@ -5,7 +5,7 @@
 //! rbp + 8       return address
 //! rbp           caller's rbp
 //! rbp - 8 ..    callee-saved registers that are used
-//!               vmctx (leaf functions) and the address of the return area, where needed
+//!               vmctx (leaf functions and those that may catch) and the address of the return area, where needed
 //!               homes of the other locals
 //!               slots of the operand stack, the first one uppermost
 //! rsp ..        arguments and return areas of calls
@@ -30,6 +30,8 @@ pub(crate) struct Frame {
     pub(crate) area: Option<i32>,
     /// Home of the vmctx in leaf functions.
     pub(crate) vmctx: Option<i32>,
+    /// Home of the vmctx in functions that may catch.
+    pub(crate) caught_vmctx: Option<i32>,
 }
 
 impl Frame {

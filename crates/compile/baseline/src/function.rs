@@ -3,6 +3,7 @@
 use crate::NAME;
 use crate::cold::Cold;
 use crate::control::Block;
+use crate::exception::Exceptions;
 use crate::frame::Frame;
 use crate::fuel::Segment;
 use crate::locals::{Local, NO_PIN, Pins};
@@ -36,6 +37,7 @@ pub(crate) struct Buffers {
     blocks: Vec<Block>,
     locals: Vec<Local>,
     colds: Vec<Cold>,
+    exceptions: Exceptions,
     addresses: Vec<AddressEntry>,
     pub(crate) shapes: Shapes,
 }
@@ -71,6 +73,7 @@ pub(crate) struct Gen<'a> {
     pub(crate) reachable: bool,
     pub(crate) dead_depth: u32,
     pub(crate) colds: Vec<Cold>,
+    pub(crate) exceptions: Exceptions,
     pub(crate) epilogue: Label,
     pub(crate) segment: Segment,
     addresses: Vec<AddressEntry>,
@@ -115,6 +118,7 @@ impl<'a> Gen<'a> {
         buffers.blocks.clear();
         buffers.locals.clear();
         buffers.colds.clear();
+        buffers.exceptions.clear();
         buffers.addresses.clear();
         let epilogue = buffers.asm.new_label();
         let roles = Roles { vmctx: Gpr::RDI, membase: None, temps: 0, vector_temps: 0, saved: 0 };
@@ -144,6 +148,7 @@ impl<'a> Gen<'a> {
             reachable: true,
             dead_depth: 0,
             colds: buffers.colds,
+            exceptions: buffers.exceptions,
             epilogue,
             segment: Segment::default(),
             addresses: buffers.addresses,
@@ -159,6 +164,7 @@ impl<'a> Gen<'a> {
             blocks: self.blocks,
             locals: self.locals,
             colds: self.colds,
+            exceptions: self.exceptions,
             addresses: self.addresses,
             shapes: self.shapes,
         }
@@ -173,13 +179,23 @@ impl<'a> Gen<'a> {
         let guarded = facts.uses_memory && self.memory0_guarded();
         let traits = Traits { leaf: self.leaf, loops: facts.loops > 0, guarded };
         self.roles = pins::assign(&mut self.locals, &facts.local_weights, traits);
+        if facts.tries > 0 && !self.leaf {
+            // What is thrown passes frames that would have restored any of them.
+            self.roles.saved |= pins::CALLEE_SAVED;
+        }
         self.gprs.reset(self.roles.temps);
         self.xmms.reset(self.roles.vector_temps);
         self.frame.slot_bytes = if facts.uses_simd { 16 } else { 8 };
         let first_home = self.lay_out_frame();
-        let prologue = self.prologue(facts.stack_height_max, first_home);
+        // An older `try` keeps one more entry while it catches.
+        let height_max = match facts.tries {
+            0 => facts.stack_height_max,
+            _ => facts.stack_height_max.saturating_add(facts.control_depth_max),
+        };
+        let prologue = self.prologue(height_max, first_home);
         self.open_body();
         self.walk(operators, start)?;
+        self.emit_landings();
         self.emit_colds();
         self.mark_none();
         let bytes = self.frame.bytes();
@@ -192,6 +208,7 @@ impl<'a> Gen<'a> {
     }
 
     fn finish(&mut self) -> CompiledFunction {
+        let handlers = self.handler_table();
         let code = self.asm.finish().to_vec();
         CompiledFunction {
             code,
@@ -199,6 +216,7 @@ impl<'a> Gen<'a> {
             relocations: self.asm.relocations.clone(),
             traps: self.asm.traps.clone(),
             addresses: self.addresses.clone(),
+            handlers,
             poll_sites: self.polls,
             ..CompiledFunction::default()
         }

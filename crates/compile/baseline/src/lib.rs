@@ -25,6 +25,7 @@ mod bank;
 mod call;
 mod cold;
 mod control;
+mod exception;
 mod frame;
 mod fuel;
 mod function;

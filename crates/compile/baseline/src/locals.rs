@@ -31,9 +31,11 @@ pub(crate) struct Local {
 pub(crate) struct Pins {
     /// Those that a call destroys.
     pub(crate) volatile: u16,
+    /// Those that a call preserves, unless it throws.
+    pub(crate) kept: u16,
     /// Volatile ones whose register lacks the value, which is at home.
     pub(crate) stale: u16,
-    /// Volatile ones whose home has the value.
+    /// Those whose home has the value.
     pub(crate) homed: u16,
     /// Which local a register belongs to.
     pub(crate) local: [u32; 16],
@@ -120,11 +122,13 @@ impl Gen<'_> {
         Some(local.pin)
     }
 
-    /// Stores volatile pins that changed since they were last stored, and counts all as stale:
-    /// a call follows.
+    /// Stores volatile pins that changed since they were last stored: a call follows. Where a
+    /// handler may catch what the call throws, the others too.
     pub(crate) fn leave_pins_home(&mut self) {
         let gprs = self.gpr_pins;
-        each(gprs.volatile & !gprs.stale & !gprs.homed, |pin| {
+        let kept = if self.region().is_some() { gprs.kept } else { 0 };
+        let leaving = gprs.volatile | kept;
+        each(leaving & !gprs.stale & !gprs.homed, |pin| {
             let local = self.locals[gprs.local[usize::from(pin)] as usize];
             self.asm.store(local.ty.size(), Mem::new(Gpr::RBP, local.home), Gpr(pin));
         });
@@ -133,8 +137,8 @@ impl Gen<'_> {
             let local = self.locals[xmms.local[usize::from(pin)] as usize];
             self.asm.xx(store_op(local.ty), Xmm(pin), Mem::new(Gpr::RBP, local.home));
         });
-        self.gpr_pins.homed = gprs.volatile;
-        self.xmm_pins.homed = xmms.volatile;
+        self.gpr_pins.homed |= leaving;
+        self.xmm_pins.homed |= xmms.volatile;
     }
 
     /// The call is made: registers of volatile pins hold anything.
@@ -152,6 +156,12 @@ impl Gen<'_> {
     pub(crate) fn reload_pins_on_edge(&mut self) {
         each(self.gpr_pins.stale, |pin| self.reload_gpr(pin));
         each(self.xmm_pins.stale, |pin| self.reload_xmm(pin));
+    }
+
+    /// Emits loads of all pins, which are at home.
+    pub(crate) fn reload_all_pins(&mut self) {
+        each(self.gpr_pins.volatile | self.gpr_pins.kept, |pin| self.reload_gpr(pin));
+        each(self.xmm_pins.volatile, |pin| self.reload_xmm(pin));
     }
 
     /// Brings all pins to their registers; the flags stay as they are.

@@ -30,7 +30,7 @@ const VECTOR_TEMPS: u16 = 0x00ff;
 /// Vector pins, all volatile: xmm8-13.
 const VECTOR_PINS: [u8; 6] = [8, 9, 10, 11, 12, 13];
 /// Registers that calls preserve and pins may use.
-const CALLEE_SAVED: u16 =
+pub(crate) const CALLEE_SAVED: u16 =
     Gpr::RBX.bit() | Gpr::R12.bit() | Gpr::R13.bit() | Gpr::R14.bit() | Gpr::R15.bit();
 
 /// The roles of registers in one function.

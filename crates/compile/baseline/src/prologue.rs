@@ -26,6 +26,8 @@ impl Gen<'_> {
         self.frame.fixed = 8 * self.roles.saved.count_ones();
         if self.leaf {
             self.frame.vmctx = Some(self.frame.reserve(8));
+        } else if self.module.facts(self.job.func).tries > 0 {
+            self.frame.caught_vmctx = Some(self.frame.reserve(8));
         }
         if self.shape.area_bytes > 0 {
             self.frame.area = Some(self.frame.reserve(8));
@@ -59,6 +61,8 @@ impl Gen<'_> {
         pins.local[usize::from(pin)] = index;
         if !ty.is_int() || pins::is_volatile(pin) {
             pins.volatile |= 1 << pin;
+        } else {
+            pins.kept |= 1 << pin;
         }
     }
 
@@ -77,6 +81,9 @@ impl Gen<'_> {
         });
         if self.roles.vmctx != Gpr::RDI {
             self.asm.mov(Size::S64, self.roles.vmctx, Gpr::RDI);
+        }
+        if let Some(home) = self.frame.caught_vmctx {
+            self.asm.store(Size::S64, frame::at(home), Gpr::RDI);
         }
         if let Some(area) = self.frame.area {
             self.asm.store(Size::S64, frame::at(area), Gpr::RSI);

@@ -61,6 +61,8 @@ macro_rules! refuse {
     (@reference_types $($rest:tt)*) => {};
     (@tail_call $($rest:tt)*) => {};
     (@function_references $($rest:tt)*) => {};
+    (@exceptions $($rest:tt)*) => {};
+    (@legacy_exceptions $($rest:tt)*) => {};
     (@$proposal:ident $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
         fn $visit(&mut self, $($arg: $ty),*) {
             $( let _ = $arg; )*
@@ -104,6 +106,8 @@ impl<'a> VisitOperator<'a> for Operators<'_, 'a> {
         visit_return = emit_return();
         visit_select = select();
         visit_ref_as_non_null = ref_as_non_null();
+        visit_throw_ref = throw_ref();
+        visit_catch_all = begin_catch(None);
     }
 
     indexed! {
@@ -137,6 +141,21 @@ impl<'a> VisitOperator<'a> for Operators<'_, 'a> {
         visit_table_grow(table) = table_grow(table);
         visit_table_size(table) = table_size(table);
         visit_ref_func(func) = ref_func(func);
+        visit_throw(tag) = throw(tag);
+        visit_delegate(label) = delegate(label);
+        visit_rethrow(label) = rethrow(label);
+    }
+
+    fn visit_try_table(&mut self, table: TryTable) {
+        self.0.begin_try_table(&table);
+    }
+
+    fn visit_try(&mut self, ty: BlockType) {
+        self.0.begin_legacy_try(ty);
+    }
+
+    fn visit_catch(&mut self, tag: u32) {
+        self.0.begin_catch(Some(tag));
     }
 
     fn visit_br_table(&mut self, targets: BrTable<'a>) {
@@ -377,6 +396,10 @@ macro_rules! skip {
     (@method Else $visit:ident $args:tt) => {};
     (@method End $visit:ident $args:tt) => {};
     (@method TryTable $visit:ident $args:tt) => {};
+    (@method Try $visit:ident $args:tt) => {};
+    (@method Catch $visit:ident $args:tt) => {};
+    (@method CatchAll $visit:ident $args:tt) => {};
+    (@method Delegate $visit:ident $args:tt) => {};
     (@method $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
         fn $visit(&mut self, $($arg: $ty),*) {
             $( let _ = $arg; )*
@@ -405,6 +428,29 @@ impl<'a> VisitOperator<'a> for DeadCode<'_, 'a> {
 
     fn visit_try_table(&mut self, _: TryTable) {
         self.0.dead_depth += 1;
+    }
+
+    fn visit_try(&mut self, _: BlockType) {
+        self.0.dead_depth += 1;
+    }
+
+    fn visit_catch(&mut self, tag: u32) {
+        if self.0.dead_depth == 0 {
+            self.0.begin_catch(Some(tag));
+        }
+    }
+
+    fn visit_catch_all(&mut self) {
+        if self.0.dead_depth == 0 {
+            self.0.begin_catch(None);
+        }
+    }
+
+    fn visit_delegate(&mut self, label: u32) {
+        match self.0.dead_depth.checked_sub(1) {
+            Some(depth) => self.0.dead_depth = depth,
+            None => self.0.delegate(label),
+        }
     }
 
     fn visit_else(&mut self) {

@@ -9,6 +9,7 @@ use crate::stored::CodeTier;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmoor_abi::DefinedFuncIndex;
+use wasmoor_abi::handlers::Handlers;
 use wasmoor_abi::tables;
 use wasmoor_abi::trap::FaultKind;
 
@@ -23,6 +24,7 @@ pub struct Blob {
     pub func: DefinedFuncIndex,
     pub(crate) traps: Box<[u8]>,
     pub(crate) addresses: Box<[u8]>,
+    pub(crate) handlers: Box<[u8]>,
     /// Who made it.
     pub tier: CodeTier,
     /// Encoded relocations, so that the code can be stored; `None`: it cannot.
@@ -56,11 +58,17 @@ impl Blob {
         tables::addresses(&self.addresses)
     }
 
+    /// Where exceptions are caught.
+    #[must_use]
+    pub fn handlers(&self) -> Handlers<'_> {
+        Handlers::new(&self.handlers)
+    }
+
     /// Bytes of the tables that accompany the code.
     #[must_use]
     pub fn table_bytes(&self) -> usize {
         let relocations = self.relocations.as_ref().map_or(0, |relocations| relocations.len());
-        self.traps.len() + self.addresses.len() + relocations
+        self.traps.len() + self.addresses.len() + self.handlers.len() + relocations
     }
 }
 
@@ -137,6 +145,7 @@ mod tests {
             func,
             traps: Box::default(),
             addresses: Box::default(),
+            handlers: Box::default(),
             tier: CodeTier::First,
             relocations: None,
             align: 16,

@@ -2,6 +2,7 @@
 
 use crate::stored::CodeTier;
 use std::sync::Arc;
+use wasmoor_abi::handlers::HandlerTable;
 use wasmoor_abi::tables::{AddressEntry, TrapEntry};
 use wasmoor_abi::{DefinedFuncIndex, Tunables};
 use wasmoor_module::Module;
@@ -67,6 +68,8 @@ pub struct CompiledFunction {
     /// Which operator code belongs to, sorted by code offset. Where a call returns to byte `n`,
     /// the entry that covers `n - 1` names the call.
     pub addresses: Vec<AddressEntry>,
+    /// Where exceptions are caught.
+    pub handlers: HandlerTable,
     /// Poll sites emitted; each has an entry in `traps`.
     pub poll_sites: u32,
     /// Which of the engine's compilers made it; set by who called the compiler.

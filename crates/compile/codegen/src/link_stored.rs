@@ -39,6 +39,7 @@ impl ModuleCode {
                     func: function.func,
                     traps: function.traps.clone(),
                     addresses: function.addresses.clone(),
+                    handlers: function.handlers.clone(),
                     tier: function.tier,
                     relocations: Some(function.relocations.clone()),
                     align: function.align,
@@ -93,6 +94,7 @@ impl ModuleCode {
             relocations,
             traps: blob.traps.clone(),
             addresses: blob.addresses.clone(),
+            handlers: blob.handlers.clone(),
         })
     }
 

@@ -272,6 +272,7 @@ impl ModuleCode {
             func,
             traps: encode_traps(&compiled.traps),
             addresses: encode_addresses(&compiled.addresses),
+            handlers: compiled.handlers.encode(),
             tier: compiled.tier,
             relocations: encode_relocations(func, &compiled.relocations),
             align: compiled.align,

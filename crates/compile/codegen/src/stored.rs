@@ -34,6 +34,8 @@ pub struct StoredFunction {
     pub traps: Box<[u8]>,
     /// Encoded address map.
     pub addresses: Box<[u8]>,
+    /// Encoded handler table.
+    pub handlers: Box<[u8]>,
 }
 
 /// Hands out stored code of one module.

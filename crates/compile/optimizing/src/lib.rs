@@ -17,7 +17,7 @@
 //! * The output is a pure function of module, function, tunables and settings.
 //! * A function beyond the [`Budget`] is compiled in linear time, or refused by name.
 //!
-//! What it does not do: inline, use profiles, or handle exceptions, garbage-collected types,
+//! What it does not do: inline, use profiles, or handle garbage-collected types,
 //! threads and relaxed SIMD, which are refused as unsupported.
 
 mod budget;

@@ -3,10 +3,12 @@
 use crate::error::{Result, internal};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::function::FunctionParameters;
-use cranelift_codegen::ir::{ExternalName, SourceLoc, TrapCode as BackendTrap};
+use cranelift_codegen::ir::{ExternalName, SourceLoc, StackSlot, TrapCode as BackendTrap};
 use cranelift_codegen::{
-    CompiledCode, Final, FinalizedMachReloc, FinalizedRelocTarget, MachSrcLoc,
+    CompiledCode, Final, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
+    MachBufferFinalized, MachSrcLoc,
 };
+use wasmoor_abi::handlers::{HandlerRegion, HandlerSite, HandlerTable};
 use wasmoor_abi::tables::{AddressEntry, TrapEntry};
 use wasmoor_abi::trap::FaultKind;
 use wasmoor_abi::{DefinedFuncIndex, TrapCode};
@@ -20,6 +22,8 @@ pub(crate) fn convert(
     code: &CompiledCode,
     params: &FunctionParameters,
     poll_sites: u32,
+    regions: &[HandlerRegion],
+    vmctx_slot: Option<StackSlot>,
 ) -> Result<CompiledFunction> {
     let buffer = &code.buffer;
     let relocations: Result<Vec<_>> =
@@ -39,9 +43,41 @@ pub(crate) fn convert(
         relocations,
         traps,
         addresses: addresses(buffer.get_srclocs_sorted()),
+        handlers: handlers(buffer, regions, vmctx_slot)?,
         poll_sites,
         ..CompiledFunction::default()
     })
+}
+
+/// The handler table: calls with exceptional edges. The tag of an edge is a region's number.
+fn handlers(
+    buffer: &MachBufferFinalized<Final>,
+    regions: &[HandlerRegion],
+    vmctx_slot: Option<StackSlot>,
+) -> Result<HandlerTable> {
+    let mut sites = Vec::new();
+    for call in buffer.call_sites() {
+        let [FinalizedMachExceptionHandler::Tag(region, landing_offset)] = *call.exception_handlers
+        else {
+            continue;
+        };
+        sites.push(HandlerSite {
+            return_offset: call.ret_addr,
+            landing_offset,
+            frame_bytes: call.frame_offset.ok_or_else(|| internal("no frame size".into()))?,
+            region: region.as_u32(),
+        });
+    }
+    if sites.is_empty() {
+        return Ok(HandlerTable::default());
+    }
+    sites.sort_by_key(|site| site.return_offset);
+    let place = buffer
+        .frame_layout()
+        .zip(vmctx_slot)
+        .map(|(layout, slot)| layout.frame_to_fp_offset - layout.stackslots[slot].offset);
+    let vmctx_below_fp = place.ok_or_else(|| internal("no place of the vmctx".into()))?;
+    Ok(HandlerTable { vmctx_below_fp, sites, regions: regions.to_vec() })
 }
 
 /// What a fault with the backend's code means.

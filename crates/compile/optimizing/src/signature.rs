@@ -60,6 +60,12 @@ pub(crate) fn wasm_signature(ty: &FuncType, shape: &ResultShape) -> Signature {
     signature
 }
 
+/// The CLIF signature of a libcall that throws: wasm's own convention, under which an exception
+/// may pass.
+pub(crate) fn throwing_signature(libcall: Libcall) -> Signature {
+    libcall_signature(libcall, CallConv::Tail)
+}
+
 /// The CLIF signature of a libcall: the platform's C convention, vmctx first.
 pub(crate) fn libcall_signature(libcall: Libcall, convention: CallConv) -> Signature {
     let param = |ty: &LibcallType| match ty {

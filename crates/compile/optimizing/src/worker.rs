@@ -2,11 +2,11 @@
 
 use crate::error::{Result, from_backend, internal, too_large};
 use crate::signature::{ResultShape, convention, wasm_signature};
-use crate::translate::{self, Buffers, Target};
+use crate::translate::{self, Buffers, Target, Translated};
 use crate::{Shared, output};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{Block, Function, UserFuncName};
+use cranelift_codegen::ir::{Function, UserFuncName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,14 +35,16 @@ impl Worker {
     fn compile_within_budget(&mut self, job: &CompileJob<'_>) -> Result<CompiledFunction> {
         let shared = Arc::clone(&self.shared);
         let frame_max = frame_bytes_max(job);
-        let mut polls = self.translate(job, &*shared.isa)?;
+        let mut translated = self.translate(job, &*shared.isa)?;
         if self.is_within_budget(job) {
-            match self.emit(&*shared.isa, &polls, frame_max) {
-                Err(CompileError::TooLarge { .. }) => polls = self.translate(job, &*shared.isa)?,
+            match self.emit(&*shared.isa, &translated, frame_max) {
+                Err(CompileError::TooLarge { .. }) => {
+                    translated = self.translate(job, &*shared.isa)?;
+                }
                 done => return done,
             }
         }
-        self.emit(&*shared.isa_linear, &polls, frame_max)
+        self.emit(&*shared.isa_linear, &translated, frame_max)
     }
 
     /// Whether the translated function is within the budget for optimization.
@@ -56,8 +58,8 @@ impl Worker {
             && wide_operands(func) <= budget.optimized_wide_operands_max
     }
 
-    /// Builds the function's CLIF in the context; gives back the block of each poll site.
-    fn translate(&mut self, job: &CompileJob<'_>, isa: &dyn TargetIsa) -> Result<Vec<Block>> {
+    /// Builds the function's CLIF in the context.
+    fn translate(&mut self, job: &CompileJob<'_>, isa: &dyn TargetIsa) -> Result<Translated> {
         let convention = convention(isa);
         let func_index = job.module.func_index(job.func);
         let ty = job.module.func_type(func_index);
@@ -73,14 +75,14 @@ impl Worker {
             // The builder's context still holds the function that was given up.
             self.builder = FunctionBuilderContext::new();
         }
-        done.map(|translated| translated.poll_blocks)
+        done
     }
 
     /// Runs the backend on the context's function.
     fn emit(
         &mut self,
         isa: &dyn TargetIsa,
-        polls: &[Block],
+        translated: &Translated,
         frame_max: usize,
     ) -> Result<CompiledFunction> {
         let mut control = ControlPlane::default();
@@ -94,8 +96,13 @@ impl Worker {
         }
         let func = &self.context.func;
         // Blocks that turned out to be unreachable are gone, rightly with their polls.
-        let kept = polls.iter().filter(|&&block| func.layout.is_block_inserted(block)).count();
-        let function = output::convert(code, &func.params, kept as u32)?;
+        let kept = translated
+            .poll_blocks
+            .iter()
+            .filter(|&&block| func.layout.is_block_inserted(block))
+            .count();
+        let (regions, vmctx_slot) = (&translated.regions, translated.vmctx_slot);
+        let function = output::convert(code, &func.params, kept as u32, regions, vmctx_slot)?;
         check_polls(&function)?;
         Ok(function)
     }

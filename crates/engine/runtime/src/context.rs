@@ -31,6 +31,24 @@ pub struct StoreContext {
     pub compile_stack_top: Address,
     /// The store that this belongs to.
     pub store: *mut StoreInner,
+    /// Where a caught exception goes on.
+    pub landing: Landing,
+}
+
+/// Where code goes on that caught an exception, for the stubs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Landing {
+    /// Code address.
+    pub pc: Address,
+    /// Stack pointer.
+    pub sp: Address,
+    /// Frame pointer.
+    pub fp: Address,
+    /// The exnref.
+    pub handle: u64,
+    /// Address of the exception.
+    pub exception: Address,
 }
 
 const _: () = {
@@ -40,11 +58,14 @@ const _: () = {
     assert!(offset_of!(StoreContext, exit_fp) == vmctx::STORE_EXIT_FP as usize);
     assert!(offset_of!(StoreContext, entry_fp) == vmctx::STORE_ENTRY as usize);
     assert!(offset_of!(StoreContext, request) == vmctx::STORE_REQUEST as usize);
-    assert!(size_of::<StoreContext>() == vmctx::STORE_CONTEXT_BYTES as usize);
+    assert!(offset_of!(StoreContext, landing) == vmctx::STORE_CONTEXT_BYTES as usize);
 };
 
 /// Offset of [`StoreContext::compile_stack_top`], for the lazy stub.
 pub const STORE_COMPILE_STACK_TOP: usize = offset_of!(StoreContext, compile_stack_top);
+
+/// Offset of [`StoreContext::landing`], for the stub.
+pub const STORE_LANDING: usize = offset_of!(StoreContext, landing);
 
 /// The fixed part of an instance's context block.
 #[repr(C)]
@@ -224,8 +245,8 @@ pub const HOST_STORE: usize = offset_of!(HostContext, store);
 pub const HOST_ENTRY: usize = offset_of!(HostContext, entry);
 
 /// The Rust side of a host function: reads its arguments from `registers` and `stack`, writes its
-/// results to `registers` (and the return area). Returns 0, or 1 after it has recorded in the
-/// store why wasm must be left.
+/// results to `registers` (and the return area). Returns 0, or another status (`crate::unwind`)
+/// after it has recorded in the store why wasm must be left or where it goes on.
 ///
 /// # Safety
 /// Only the stub may call it, with the context that names it.

@@ -38,6 +38,8 @@ ids! {
     TableId = "table";
     /// A global of a store.
     GlobalId = "global";
+    /// A tag of a store.
+    TagId = "tag";
 }
 
 /// A memory of a store.
@@ -443,4 +445,6 @@ pub enum External {
     Memory(MemoryId),
     /// A global.
     Global(GlobalId),
+    /// A tag.
+    Tag(TagId),
 }

@@ -1,9 +1,12 @@
 //! What can go wrong: one error type at the edge, small enums inside.
 
 use crate::backtrace::Backtrace;
+use crate::store::StoreId;
 use crate::types::UnknownType;
+use crate::value::ExnRefId;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use wasmoor_abi::TrapCode;
 use wasmoor_codegen::{CompileError, LinkError};
 use wasmoor_module::LoadError;
@@ -35,6 +38,8 @@ pub enum ErrorKind {
     Imports(Vec<ImportError>),
     /// The guest trapped.
     Trap(Trap),
+    /// The guest threw an exception that nothing in it caught.
+    Exception(Exception),
     /// A host function failed.
     Host(HostFailure),
     /// A limit of the store or the engine was reached by the host's own request.
@@ -99,6 +104,44 @@ pub struct Trap {
     pub backtrace: Backtrace,
 }
 
+/// An exception on its way through the host. Where a host function returns it to wasm of the same
+/// store, it goes on there as if it had been thrown by that call.
+#[derive(Clone, Debug)]
+pub struct Exception {
+    store: StoreId,
+    handle: ExnRefId,
+    /// Tag and values, for people.
+    pub description: String,
+    /// The wasm frames that threw it; empty if the host did.
+    pub backtrace: Backtrace,
+    /// Keeps the exception.
+    _root: Arc<()>,
+}
+
+impl Exception {
+    pub(crate) fn new(
+        store: StoreId,
+        handle: ExnRefId,
+        description: String,
+        root: Arc<()>,
+    ) -> Self {
+        let backtrace = Backtrace::default();
+        Exception { store, handle, description, backtrace, _root: root }
+    }
+
+    /// The store that it belongs to.
+    #[must_use]
+    pub fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// The exception, which is kept as long as `self`.
+    #[must_use]
+    pub fn handle(&self) -> ExnRefId {
+        self.handle
+    }
+}
+
 /// A host function's error on its way out of wasm.
 #[derive(Debug)]
 pub struct HostFailure {
@@ -145,6 +188,7 @@ impl Error {
     pub fn backtrace(&self) -> Option<&Backtrace> {
         match self.kind() {
             ErrorKind::Trap(trap) => Some(&trap.backtrace),
+            ErrorKind::Exception(exception) => Some(&exception.backtrace),
             ErrorKind::Host(failure) => Some(&failure.backtrace),
             _ => None,
         }
@@ -153,6 +197,7 @@ impl Error {
     pub(crate) fn backtrace_mut(&mut self) -> Option<&mut Backtrace> {
         match &mut *self.0 {
             ErrorKind::Trap(trap) => Some(&mut trap.backtrace),
+            ErrorKind::Exception(exception) => Some(&mut exception.backtrace),
             ErrorKind::Host(failure) => Some(&mut failure.backtrace),
             _ => None,
         }
@@ -223,6 +268,9 @@ impl fmt::Display for Error {
                 }
             },
             ErrorKind::Trap(trap) => write!(f, "wasm trap: {}", trap.code),
+            ErrorKind::Exception(exception) => {
+                write!(f, "uncaught wasm exception: {}", exception.description)
+            }
             ErrorKind::Host(failure) => failure.error.fmt(f),
             ErrorKind::Limit(what) => f.write_str(what),
             ErrorKind::PoolExhausted { slots_max } => {

@@ -14,6 +14,7 @@ use crate::context::{Address, HostContext, HostEntry, Registers, StoreContext};
 use crate::error::Error;
 use crate::poll::serve_at_return;
 use crate::store::{Pending, StoreInner};
+use crate::unwind::{STATUS_LEAVE, throw_error};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicUsize;
@@ -108,13 +109,13 @@ pub unsafe fn host_call<D: 'static>(
     }));
     let pending = match outcome {
         Ok(Ok(())) => return 0,
-        // SAFETY: wasm called this host function, so its frames are on this thread's stack.
-        Ok(Err(error)) => Pending::Error(unsafe { with_backtrace(store, error) }),
+        // SAFETY: wasm called this host function, which is done.
+        Ok(Err(error)) => return unsafe { throw_error(store, error) },
         Err(panic) => Pending::Panic(Panic(panic)),
     };
     // SAFETY: `f` is done, so nothing else refers to the store.
     unsafe { (*store).set_pending(pending) };
-    1
+    STATUS_LEAVE
 }
 
 /// Adds the backtrace from the last exit to an error that has none.

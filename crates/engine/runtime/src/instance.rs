@@ -29,6 +29,7 @@ pub struct Instance {
     id: InstanceId,
     module: Arc<CompiledModule>,
     pub(crate) parts: InstanceParts,
+    pub(crate) tags: PrimaryMap<TagIndex, TagId>,
     /// Held while a reference is filled.
     filling: Mutex<()>,
     /// Where the instance's parts come from and go to.
@@ -91,8 +92,8 @@ impl Instance {
         store: &mut StoreInner,
     ) -> Box<Self> {
         let parts = parts.unwrap_or_else(|| InstanceParts::new(module.module()));
-        let mut instance =
-            Box::new(Instance { id, module, parts, filling: Mutex::new(()), lease: None });
+        let (tags, filling) = (PrimaryMap::new(), Mutex::new(()));
+        let mut instance = Box::new(Instance { id, module, parts, tags, filling, lease: None });
         let header = VmctxHeader {
             magic: VMCTX_MAGIC_VALUE,
             padding: 0,
@@ -207,7 +208,7 @@ impl Instance {
             EntityIndex::Table(index) => External::Table(self.parts.tables[index]),
             EntityIndex::Memory(index) => External::Memory(self.parts.memories[index]),
             EntityIndex::Global(index) => External::Global(self.parts.globals[index]),
-            EntityIndex::Tag(_) => return None,
+            EntityIndex::Tag(index) => External::Tag(self.tags[index]),
         })
     }
 

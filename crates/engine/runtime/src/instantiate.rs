@@ -10,6 +10,7 @@ use crate::const_eval::eval;
 use crate::context::*;
 use crate::entities::*;
 use crate::error::{Error, ErrorKind, ImportError};
+use crate::exception::TagIdentity;
 use crate::instance::Instance;
 use crate::invoke::invoke;
 use crate::libcalls;
@@ -81,6 +82,7 @@ fn allocate(
     add_memories(store, module, &mut instance, memories);
     add_tables(store, module, &mut instance, tables);
     add_globals(store, module, &mut instance);
+    add_tags(store, module, &mut instance);
     fill_tables(store, module, &instance);
     store.instances.push(instance);
     Ok(id)
@@ -113,6 +115,7 @@ fn add_imports(store: &StoreInner, module: &Module, instance: &mut Instance, imp
                 let index = instance.parts.globals.push(id);
                 instance.place(layout.global(index), || store.globals[id].cell());
             }
+            External::Tag(id) => add_tag(store, instance, id),
         }
     }
 }
@@ -175,6 +178,21 @@ fn add_globals(store: &mut StoreInner, module: &Module, instance: &mut Instance)
         };
         instance.parts.globals.push(store.globals.push(global));
     }
+}
+
+fn add_tags(store: &mut StoreInner, module: &Module, instance: &mut Instance) {
+    for (index, &ty) in module.tags.iter().skip(instance.tags.len()) {
+        let origin = Some((instance.id(), index));
+        let id = store.add_tag(instance.compiled().types().get(ty).clone(), origin);
+        add_tag(store, instance, id);
+    }
+}
+
+fn add_tag(store: &StoreInner, instance: &mut Instance, id: TagId) {
+    let index = instance.tags.push(id);
+    let field = instance.field::<*const TagIdentity>(instance.module().layout.tag(index));
+    // SAFETY: the field is in the context block, in which no code runs yet.
+    unsafe { field.write(store.tag(id).identity()) };
 }
 
 /// Gives defined tables their initial element where it is not null.
@@ -316,6 +334,9 @@ fn fits(
                 && registry.matches(given.content, wanted.content)
                 && (!wanted.mutable || registry.matches(wanted.content, given.content))
         }
+        (EntityIndex::Tag(index), External::Tag(id)) => {
+            types.get(module.tags[index]).id() == store.tag(id).type_id()
+        }
         _ => false,
     }
 }
@@ -349,5 +370,9 @@ fn describe_external(store: &StoreInner, external: External) -> String {
             MemoryType { minimum: memory.pages(), ..memory.ty }.to_string()
         }
         External::Global(id) => store.global(id).ty.to_string(),
+        External::Tag(id) => {
+            let params = store.tag(id).params().iter().copied();
+            format!("tag {}", FuncType::new(params, []))
+        }
     }
 }

@@ -19,6 +19,8 @@ use crate::host_func::{Panic, with_backtrace};
 use crate::instance::Instance;
 use crate::poll::serve_at_return;
 use crate::store::{Pending, StoreInner};
+use crate::unwind::STATUS_LEAVE;
+pub(crate) use crate::unwind::{throw, throw_ref};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use wasmoor_abi::entity::EntityRef;
@@ -29,8 +31,9 @@ use wasmoor_module::ElementItems;
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Answer {
-    value: u64,
-    status: u64,
+    pub(crate) value: u64,
+    /// 0, or what the shim does instead of returning (`crate::unwind`).
+    pub(crate) status: u64,
 }
 
 /// Runs the body of a libcall for the store and instance of `vmctx`.
@@ -72,7 +75,7 @@ unsafe fn answer(
     };
     // SAFETY: the caller's promise.
     unsafe { (*store).set_pending(pending) };
-    Answer { value: 0, status: 1 }
+    Answer { value: 0, status: STATUS_LEAVE.into() }
 }
 
 /// The answer of a libcall that cannot fail itself.

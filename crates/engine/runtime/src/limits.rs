@@ -64,6 +64,11 @@ impl Meter {
         self.memory_bytes = self.memory_bytes.saturating_sub(bytes);
     }
 
+    /// Gives back bytes that the host no longer keeps.
+    pub fn refund_host(&mut self, bytes: u64) {
+        self.host_bytes = self.host_bytes.saturating_sub(bytes);
+    }
+
     /// Gives back table elements that were charged and could not be had.
     pub fn refund_table(&mut self, elements: u64) {
         self.table_elements = self.table_elements.saturating_sub(elements);

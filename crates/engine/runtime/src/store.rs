@@ -7,10 +7,11 @@
 
 #![allow(unsafe_code)]
 
-use crate::context::{FuncRef, HostContext, StoreContext};
+use crate::context::{FuncRef, HostContext, Landing, StoreContext};
 use crate::engine::Engine;
 use crate::entities::*;
 use crate::error::{Error, ErrorKind};
+use crate::exception::{Exceptions, TagEntity};
 use crate::host_func::{HostFuncDefinition, Panic};
 use crate::instance::Instance;
 use crate::limits::Meter;
@@ -40,6 +41,8 @@ pub struct StoreInner {
     pub(crate) memories: PrimaryMap<MemoryId, MemoryEntity>,
     pub(crate) tables: PrimaryMap<TableId, TableEntity>,
     pub(crate) globals: PrimaryMap<GlobalId, GlobalEntity>,
+    pub(crate) tags: PrimaryMap<TagId, TagEntity>,
+    pub(crate) exceptions: Exceptions,
     #[allow(clippy::vec_box, reason = "code holds the addresses of their parts")]
     host_funcs: Vec<Box<HostFunc>>,
     extern_refs: Vec<Box<dyn Any + Send + Sync>>,
@@ -107,6 +110,7 @@ impl StoreInner {
                 request: poll.request_word(),
                 compile_stack_top: 0,
                 store: ptr::null_mut(),
+                landing: Landing::default(),
             },
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
@@ -114,6 +118,8 @@ impl StoreInner {
             memories: PrimaryMap::new(),
             tables: PrimaryMap::new(),
             globals: PrimaryMap::new(),
+            tags: PrimaryMap::new(),
+            exceptions: Exceptions::default(),
             host_funcs: Vec::new(),
             extern_refs: Vec::new(),
             meter: Meter::default(),

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::exception::{Tag, check_alive};
 use crate::func::Func;
 use crate::store::{AsContext, AsContextMut, check_store};
 use crate::val::Val;
@@ -24,6 +25,8 @@ pub enum Extern {
     Memory(Memory),
     /// A global.
     Global(Global),
+    /// A tag.
+    Tag(Tag),
 }
 
 impl Extern {
@@ -33,6 +36,7 @@ impl Extern {
             runtime::External::Table(id) => Extern::Table(Table { store, id }),
             runtime::External::Memory(id) => Extern::Memory(Memory { store, id }),
             runtime::External::Global(id) => Extern::Global(Global { store, id }),
+            runtime::External::Tag(id) => Extern::Tag(Tag { store, id }),
         }
     }
 
@@ -42,6 +46,7 @@ impl Extern {
             Extern::Table(table) => (table.store, runtime::External::Table(table.id)),
             Extern::Memory(memory) => (memory.store, runtime::External::Memory(memory.id)),
             Extern::Global(global) => (global.store, runtime::External::Global(global.id)),
+            Extern::Tag(tag) => (tag.store, runtime::External::Tag(tag.id)),
         }
     }
 
@@ -68,6 +73,12 @@ impl Extern {
     pub fn into_global(self) -> Option<Global> {
         if let Extern::Global(global) = self { Some(global) } else { None }
     }
+
+    /// The tag, if it is one.
+    #[must_use]
+    pub fn into_tag(self) -> Option<Tag> {
+        if let Extern::Tag(tag) = self { Some(tag) } else { None }
+    }
 }
 
 macro_rules! extern_from {
@@ -79,7 +90,7 @@ macro_rules! extern_from {
         }
     )* };
 }
-extern_from!(Func, Table, Memory, Global);
+extern_from!(Func, Table, Memory, Global, Tag);
 
 /// A linear memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +231,7 @@ impl Table {
         let table = self.entity(store.inner());
         let bits = table.get(index)?;
         let value = runtime::Val::from_bits(u128::from(bits), ValType::Ref(table.ty.element));
-        Some(Val::from_runtime(value, self.store))
+        Some(Val::lend(store.inner(), value))
     }
 
     /// Sets an element.
@@ -288,7 +299,7 @@ impl Global {
     pub fn get(&self, store: impl AsContext) -> Val {
         let store = store.as_context();
         check_store(self.store, store.inner());
-        Val::from_runtime(store.inner().global(self.id).get(), self.store)
+        Val::lend(store.inner(), store.inner().global(self.id).get())
     }
 
     /// Sets the value.
@@ -313,6 +324,7 @@ pub(crate) fn checked(
     value: Val,
     ty: ValType,
 ) -> Result<runtime::Val> {
+    check_alive(store, value, ty)?;
     let runtime_value = value.to_runtime(store.id())?;
     if store.value_is(&runtime_value, ty) {
         Ok(runtime_value)

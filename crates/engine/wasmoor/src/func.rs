@@ -148,7 +148,7 @@ impl Func {
             // SAFETY: the call has returned.
             let bits = unsafe { call.take(*place) };
             let value = runtime::Val::from_bits(bits, result_ty);
-            *result = Val::from_runtime(value, self.store);
+            *result = Val::lend(store.inner(), value);
         }
         Ok(())
     }
@@ -395,9 +395,8 @@ where
     // SAFETY: the definition pairs this entry with `Untyped<F>`.
     unsafe {
         runtime::host_call::<Untyped<F>>(context, registers, |store, data, registers| {
-            let id = (*store).id();
             let area = registers.gpr[1] as usize as *mut u128;
-            let params = read_params(&data.ty, &data.shape, registers, stack, id);
+            let params = read_params(&data.ty, &data.shape, registers, stack, &*store);
             let mut results: Vec<Val> =
                 data.ty.results.iter().map(|&ty| Val::default_for(ty)).collect();
             (data.func)(Caller::new(store), &params, &mut results)?;
@@ -413,7 +412,7 @@ unsafe fn read_params(
     shape: &CallShape,
     registers: &Registers,
     stack: *const u64,
-    id: StoreId,
+    store: &StoreInner,
 ) -> Vec<Val> {
     let read = |(&ty, place): (&ValType, &ParamPlace)| {
         let bits = match *place {
@@ -425,7 +424,7 @@ unsafe fn read_params(
                 if ty.bytes() == 16 { at.cast::<u128>().read_unaligned() } else { u128::from(*at) }
             },
         };
-        Val::from_runtime(runtime::Val::from_bits(bits, ty), id)
+        Val::lend(store, runtime::Val::from_bits(bits, ty))
     };
     ty.params.iter().zip(&shape.params).map(read).collect()
 }

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::entities::{Extern, Global, Memory, Table};
+use crate::exception::Tag;
 use crate::func::Func;
 use crate::func_types::{WasmParams, WasmResults};
 use crate::module::Module;
@@ -108,5 +109,10 @@ impl Instance {
     /// An exported global.
     pub fn get_global(&self, store: impl AsContext, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
+    }
+
+    /// An exported tag.
+    pub fn get_tag(&self, store: impl AsContext, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
     }
 }

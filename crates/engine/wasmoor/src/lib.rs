@@ -32,6 +32,7 @@ mod artifact;
 pub mod cache;
 mod config;
 mod entities;
+mod exception;
 mod func;
 mod func_types;
 mod instance;
@@ -48,6 +49,7 @@ mod val;
 pub use artifact::ARTIFACT_MAGIC;
 pub use config::{Allocation, Config, Engine, MemoryChoice, Pool, Tier};
 pub use entities::{Extern, Global, Memory, Table};
+pub use exception::{ExnRef, Tag};
 pub use func::{Func, HostResult, IntoFunc};
 pub use func_types::{V128, WasmParams, WasmResults, WasmTy};
 pub use instance::Instance;
@@ -57,16 +59,16 @@ pub use source::{SourceLocation, locate};
 pub use store::{AsContext, AsContextMut, Caller, RawMemory, Store, StoreContext, StoreContextMut};
 pub use typed::TypedFunc;
 pub use types::RegisteredType;
-pub use val::{AnyRef, ExnRef, ExternRef, Val};
+pub use val::{AnyRef, ExternRef, Val};
 pub use wasmoor_abi::{
     CompositeKind, ConcreteType, DefinedType, FuncType, GlobalType, HeapType, MemoryType,
     RefFamily, RefType, TableType, TrapCode, TypeUse, ValType,
 };
 pub use wasmoor_module::{Feature, Features, LoadError};
 pub use wasmoor_runtime::{
-    Backtrace, CompileStats, Deadline, Error, ErrorKind, Frame, HostFailure, ImportError,
-    InterruptHandle, Meter, PoolStats, ResetMethod, StoreLimits, TierUpBudget, TierUpLimit, Trap,
-    UnknownType,
+    Backtrace, CompileStats, Deadline, Error, ErrorKind, Exception, Frame, HostFailure,
+    ImportError, InterruptHandle, Meter, PoolStats, ResetMethod, StoreLimits, TierUpBudget,
+    TierUpLimit, Trap, UnknownType,
 };
 
 /// A result with [`Error`].

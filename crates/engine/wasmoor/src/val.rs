@@ -1,12 +1,12 @@
 //! Values at the border.
 
-use crate::Func;
 use crate::store::{AsContext, AsContextMut, check_store};
+use crate::{ExnRef, Func};
 use crate::{Result, ValType};
 use std::any::Any;
 use wasmoor_abi::RefFamily;
 use wasmoor_runtime::store::StoreId;
-use wasmoor_runtime::{self as runtime, AnyRefId, ExnRefId, ExternRefId};
+use wasmoor_runtime::{self as runtime, AnyRefId, ExternRefId};
 
 /// A WebAssembly value.
 #[derive(Clone, Copy, Debug)]
@@ -158,13 +158,6 @@ impl From<f64> for Val {
     fn from(value: f64) -> Val {
         Val::F64(value.to_bits())
     }
-}
-
-/// An exception that guests hold by reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ExnRef {
-    pub(crate) store: StoreId,
-    pub(crate) id: ExnRefId,
 }
 
 /// An object of a guest's. There are none yet: the type has no values.

@@ -29,6 +29,7 @@ pub(crate) fn of(result: Result<(), Error>) -> Result<(), Failure> {
 fn failure(error: &Error) -> Failure {
     match error.kind() {
         ErrorKind::Trap(trap) => Failure::trap(error, backtrace(&trap.backtrace)),
+        ErrorKind::Exception(exception) => Failure::trap(error, backtrace(&exception.backtrace)),
         ErrorKind::Host(failure) => {
             Failure { details: backtrace(&failure.backtrace), ..Failure::error(error) }
         }

@@ -16,7 +16,7 @@ use crate::value::{self, ArgError, HostRefs, Shown};
 use std::collections::HashMap;
 use std::thread;
 use wasmoor::{
-    AsContextMut, Engine, Error, Instance, Linker, Module, Result, Store, TrapCode, Val,
+    AsContextMut, Engine, Error, ErrorKind, Instance, Linker, Module, Result, Store, TrapCode, Val,
 };
 use wast::lexer::Lexer;
 use wast::parser::{ParseBuffer, parse};
@@ -196,9 +196,7 @@ impl<'r> Session<'r> {
             WastDirective::AssertUnlinkable { module, message, .. } => {
                 self.assert_unlinkable(module, message)
             }
-            WastDirective::AssertException { .. } => {
-                Err(Outcome::Skipped("exceptions are not implemented"))
-            }
+            WastDirective::AssertException { exec, .. } => self.assert_exception(exec),
             WastDirective::AssertSuspension { .. } => {
                 Err(Outcome::Skipped("stack switching is not implemented"))
             }
@@ -358,6 +356,15 @@ impl<'r> Session<'r> {
                 Some(code) if expect::trap_matches(code, words) => Ok(()),
                 _ => failed(expected, error.to_string()),
             },
+        }
+    }
+
+    fn assert_exception(&mut self, action: WastExecute<'_>) -> Checked {
+        let expected = "an exception";
+        match self.execute(action)? {
+            Ok(results) => failed(expected, Shown(&self.store, &results).to_string()),
+            Err(error) if matches!(error.kind(), ErrorKind::Exception(_)) => Ok(()),
+            Err(error) => failed(expected, error.to_string()),
         }
     }
 

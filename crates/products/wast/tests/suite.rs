@@ -78,7 +78,9 @@ macro_rules! on_every_tier {
     )* };
 }
 
-on_every_tier! { wasm2 vectors tail_call extended_const multi_memory memory64 }
+on_every_tier! {
+    wasm2 vectors tail_call extended_const multi_memory memory64 exceptions legacy_exceptions
+}
 
 fn wasm2() -> Part {
     Part {
@@ -112,4 +114,29 @@ fn multi_memory() -> Part {
 fn memory64() -> Part {
     let features = Features::WASM2.with(Feature::Memory64);
     Part { scripts: || proposal(Proposal::Memory64).collect(), features, at_least: 500 }
+}
+
+fn exceptions() -> Part {
+    let features = Features::WASM2.with(Feature::TailCall).with(Feature::Exceptions);
+    // Recursion groups belong to the collector's proposal.
+    let features = features.with(Feature::Gc);
+    Part { scripts: || proposal(Proposal::ExceptionHandling).collect(), features, at_least: 105 }
+}
+
+fn legacy_exceptions() -> Part {
+    let scripts = || {
+        let script = |name: &str, contents| TestFile {
+            parent: "legacy-exceptions".to_owned(),
+            name: name.to_owned(),
+            contents,
+        };
+        vec![
+            script("rethrow.wast", include_str!("legacy-exceptions/rethrow.wast")),
+            script("throw.wast", include_str!("legacy-exceptions/throw.wast")),
+            script("try_catch.wast", include_str!("legacy-exceptions/try_catch.wast")),
+            script("try_delegate.wast", include_str!("legacy-exceptions/try_delegate.wast")),
+        ]
+    };
+    let features = Features::WASM2.with(Feature::TailCall).with(Feature::LegacyExceptions);
+    Part { scripts, features, at_least: 89 }
 }

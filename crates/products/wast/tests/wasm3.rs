@@ -28,9 +28,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("ref_eq.wast", "identity of objects"),
     ("ref_test.wast", "casts of objects"),
     ("struct.wast", "structs"),
-    // Functions that catch exceptions.
-    ("imports.wast", "tags"),
-    ("instance.wast", "tags"),
 ];
 
 /// Lines with directives that fail in files that pass otherwise.

@@ -135,6 +135,11 @@ impl Asm {
         self.labels[label.0 as usize] = self.here();
     }
 
+    /// Where a label is bound.
+    pub(crate) fn position(&self, label: Label) -> u32 {
+        self.labels[label.0 as usize]
+    }
+
     /// Resolves what waits for labels and constants, which are laid out behind the code.
     pub(crate) fn finish(&mut self) -> &[u8] {
         while !self.here().is_multiple_of(16) {

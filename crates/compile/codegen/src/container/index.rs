@@ -11,15 +11,15 @@ pub(crate) const ENTRY_BYTES: usize = 48;
 /// Where one function's record is and what it must be.
 ///
 /// ```text
-/// record: code | relocations | trap table | address map
+/// record: code | relocations | trap table | address map | handler table
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) func: DefinedFuncIndex,
     /// First byte of the record in the section of records.
     pub(crate) offset: u32,
-    /// Bytes of the record's four parts.
-    pub(crate) parts: [u32; 4],
+    /// Bytes of the record's five parts.
+    pub(crate) parts: [u32; 5],
     pub(crate) align: u8,
     pub(crate) tier: CodeTier,
     /// The first half of the record's SHA-256: nobody can make another record that fits.
@@ -34,7 +34,7 @@ impl Entry {
         offset: u32,
     ) -> Result<Entry, ContainerError> {
         let too_large = |_| ContainerError::TooLarge;
-        let mut parts = [0; 4];
+        let mut parts = [0; 5];
         for (part, bytes) in parts.iter_mut().zip(function.parts()) {
             *part = u32::try_from(bytes.len()).map_err(too_large)?;
         }
@@ -58,8 +58,8 @@ impl Entry {
         for (number, field) in numbers.zip(out.as_chunks_mut::<4>().0) {
             *field = number.to_le_bytes();
         }
-        out[24] = self.align;
-        out[25] = self.tier as u8;
+        out[28] = self.align;
+        out[29] = self.tier as u8;
         out[32..].copy_from_slice(&self.digest);
         out
     }
@@ -73,9 +73,9 @@ impl Entry {
         let entry = Entry {
             func: DefinedFuncIndex::from_u32(number(0)),
             offset: number(1),
-            parts: [number(2), number(3), number(4), number(5)],
-            align: bytes[24],
-            tier: match bytes[25] {
+            parts: [number(2), number(3), number(4), number(5), number(6)],
+            align: bytes[28],
+            tier: match bytes[29] {
                 0 => CodeTier::First,
                 1 => CodeTier::Second,
                 _ => return None,
@@ -94,11 +94,11 @@ impl Entry {
     /// The same for bytes that are known to be right.
     pub(crate) fn take_apart(&self, record: &[u8]) -> Option<StoredFunction> {
         let mut rest = record;
-        let mut parts = [&record[..0]; 4];
+        let mut parts = [&record[..0]; 5];
         for (part, &len) in parts.iter_mut().zip(&self.parts) {
             (*part, rest) = rest.split_at_checked(len as usize)?;
         }
-        let [code, relocations, traps, addresses] = parts;
+        let [code, relocations, traps, addresses, handlers] = parts;
         Some(StoredFunction {
             func: self.func,
             tier: self.tier,
@@ -107,16 +107,25 @@ impl Entry {
             relocations: relocations.into(),
             traps: traps.into(),
             addresses: addresses.into(),
+            handlers: handlers.into(),
         })
     }
 }
 
 impl StoredFunction {
-    fn parts(&self) -> [&[u8]; 4] {
+    fn parts(&self) -> [&[u8]; 5] {
         // All fields are named, so that a new table cannot be left out.
-        let StoredFunction { func: _, tier: _, align: _, code, relocations, traps, addresses } =
-            self;
-        [code, relocations, traps, addresses]
+        let StoredFunction {
+            func: _,
+            tier: _,
+            align: _,
+            code,
+            relocations,
+            traps,
+            addresses,
+            handlers,
+        } = self;
+        [code, relocations, traps, addresses, handlers]
     }
 
     /// The function's record.

@@ -13,6 +13,7 @@ fn function(index: u32, tier: CodeTier, code: &[u8]) -> StoredFunction {
         relocations: Box::from([1, 0, 0]),
         traps: Box::from([2, 1]),
         addresses: Box::from([0, 9, 4, 4]),
+        handlers: Box::from([7, 7, 7]),
     }
 }
 

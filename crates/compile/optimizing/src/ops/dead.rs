@@ -26,6 +26,10 @@ macro_rules! skip {
     (@method Else $visit:ident $args:tt) => {};
     (@method End $visit:ident $args:tt) => {};
     (@method TryTable $visit:ident $args:tt) => {};
+    (@method Try $visit:ident $args:tt) => {};
+    (@method Catch $visit:ident $args:tt) => {};
+    (@method CatchAll $visit:ident $args:tt) => {};
+    (@method Delegate $visit:ident $args:tt) => {};
     (@method $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
         fn $visit(&mut self, $($arg: $ty),*) -> Result {
             $( let _ = $arg; )*
@@ -55,6 +59,26 @@ impl<'a> VisitOperator<'a> for DeadCode<'_, '_> {
 
     fn visit_try_table(&mut self, _: TryTable) -> Result {
         self.nest()
+    }
+
+    fn visit_try(&mut self, _: BlockType) -> Result {
+        self.nest()
+    }
+
+    fn visit_catch(&mut self, tag: u32) -> Result {
+        if self.0.dead_depth > 0 { Ok(()) } else { self.0.begin_catch(Some(tag)) }
+    }
+
+    fn visit_catch_all(&mut self) -> Result {
+        if self.0.dead_depth > 0 { Ok(()) } else { self.0.begin_catch(None) }
+    }
+
+    fn visit_delegate(&mut self, label: u32) -> Result {
+        match self.0.dead_depth.checked_sub(1) {
+            Some(depth) => self.0.dead_depth = depth,
+            None => self.0.delegate(label)?,
+        }
+        Ok(())
     }
 
     fn visit_else(&mut self) -> Result {

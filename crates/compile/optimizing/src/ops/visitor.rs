@@ -12,7 +12,9 @@ use cranelift_frontend::FuncInstBuilder;
 use types::{F32, F64, I8, I16, I32, I64};
 use wasmoor_abi::{DataIndex, ElemIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex};
 use wasmoor_abi::{TrapCode, TypeIndex};
-use wasmparser::{BlockType, BrTable, Ieee32, Ieee64, MemArg, VisitOperator, VisitSimdOperator};
+use wasmparser::{
+    BlockType, BrTable, Ieee32, Ieee64, MemArg, TryTable, VisitOperator, VisitSimdOperator,
+};
 
 /// Makes one instruction.
 type Ins<'short, 'long> = FuncInstBuilder<'short, 'long>;
@@ -168,6 +170,8 @@ macro_rules! refuse {
     (@reference_types $($rest:tt)*) => {};
     (@tail_call $($rest:tt)*) => {};
     (@function_references $($rest:tt)*) => {};
+    (@exceptions $($rest:tt)*) => {};
+    (@legacy_exceptions $($rest:tt)*) => {};
     (@$proposal:ident $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
         fn $visit(&mut self, $($arg: $ty),*) -> Result {
             $( let _ = $arg; )*
@@ -208,6 +212,42 @@ impl<'a> VisitOperator<'a> for Operators<'_, '_> {
         let condition = self.0.pop()?;
         let shape = self.0.block_shape(ty)?;
         self.0.begin_if(condition, shape)
+    }
+
+    // Exceptions.
+
+    fn visit_try_table(&mut self, table: TryTable) -> Result {
+        let shape = self.0.block_shape(table.ty)?;
+        self.0.begin_try_table(shape, &table)
+    }
+
+    fn visit_throw(&mut self, tag: u32) -> Result {
+        self.0.throw(tag)
+    }
+
+    fn visit_throw_ref(&mut self) -> Result {
+        self.0.throw_ref()
+    }
+
+    fn visit_try(&mut self, ty: BlockType) -> Result {
+        let shape = self.0.block_shape(ty)?;
+        self.0.begin_legacy_try(shape)
+    }
+
+    fn visit_catch(&mut self, tag: u32) -> Result {
+        self.0.begin_catch(Some(tag))
+    }
+
+    fn visit_catch_all(&mut self) -> Result {
+        self.0.begin_catch(None)
+    }
+
+    fn visit_delegate(&mut self, label: u32) -> Result {
+        self.0.delegate(label)
+    }
+
+    fn visit_rethrow(&mut self, label: u32) -> Result {
+        self.0.rethrow(label)
     }
 
     fn visit_else(&mut self) -> Result {

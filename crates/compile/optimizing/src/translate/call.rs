@@ -14,6 +14,7 @@
 
 use super::Translator;
 use super::environment::Region;
+use super::exception::Target;
 use super::table::OnNull;
 use crate::error::{Result, validated};
 use crate::signature::{ResultShape, clif_type, wasm_signature};
@@ -56,19 +57,10 @@ struct CallType {
     results: ResultShape,
 }
 
-/// What is called.
-#[derive(Clone, Copy)]
-pub(super) enum Code {
-    /// A function of the module.
-    Func(FuncRef),
-    /// The function at this address.
-    Address(Value),
-}
-
 /// What is called, with its first argument.
 #[derive(Clone, Copy)]
 pub(super) struct Callee {
-    code: Code,
+    code: Target,
     vmctx: Value,
 }
 
@@ -114,7 +106,7 @@ impl<'a> Translator<'a> {
     fn defined(&mut self, func: DefinedFuncIndex, ty: TypeIndex) -> Result<Callee> {
         let vmctx = self.vmctx();
         if let Some(&func) = self.calls.functions.get(&func) {
-            return Ok(Callee { code: Code::Func(func), vmctx });
+            return Ok(Callee { code: Target::Func(func), vmctx });
         }
         let signature = self.call_type(ty)?.signature;
         let name = UserExternalName::new(0, func.as_u32());
@@ -126,7 +118,7 @@ impl<'a> Translator<'a> {
             patchable: false,
         });
         self.calls.functions.insert(func, imported);
-        Ok(Callee { code: Code::Func(imported), vmctx })
+        Ok(Callee { code: Target::Func(imported), vmctx })
     }
 
     fn imported(&mut self, func: FuncIndex) -> Callee {
@@ -135,7 +127,7 @@ impl<'a> Translator<'a> {
         let vmctx = self.vmctx_constant(at + IMPORT_FUNC_VMCTX);
         let code = self.slot_content(slot);
         self.announce_caller();
-        Callee { code: Code::Address(code), vmctx }
+        Callee { code: Target::Address(code), vmctx }
     }
 
     fn indirect(&mut self, table: TableIndex, ty: TypeIndex) -> Result<Callee> {
@@ -167,7 +159,7 @@ impl<'a> Translator<'a> {
         let slot = self.funcref_field(funcref, FUNCREF_SLOT, types::I64);
         let code = self.slot_content(slot);
         self.announce_caller();
-        Callee { code: Code::Address(code), vmctx }
+        Callee { code: Target::Address(code), vmctx }
     }
 
     /// Traps unless the function has the type, or a subtype of it.
@@ -241,10 +233,7 @@ impl<'a> Translator<'a> {
         let ty = self.call_type(index)?;
         let area = self.callee_area(ty.results.area_bytes);
         let args = self.call_args(callee.vmctx, area, ty.params)?;
-        let call = match callee.code {
-            Code::Func(func) => self.builder.ins().call(func, &args),
-            Code::Address(code) => self.builder.ins().call_indirect(ty.signature, code, &args),
-        };
+        let call = self.make_call(callee.code, ty.signature, &args);
         self.values = args;
         let results = &self.type_at(index)?.results;
         let mut in_registers = 0;
@@ -257,7 +246,7 @@ impl<'a> Translator<'a> {
                 }
                 _ => {
                     in_registers += 1;
-                    self.builder.inst_results(call)[in_registers - 1]
+                    validated(self.results_of(call).get(in_registers - 1).copied(), "a result")?
                 }
             };
             self.push(value);
@@ -271,8 +260,8 @@ impl<'a> Translator<'a> {
         let area = self.area();
         let args = self.call_args(callee.vmctx, area, ty.params)?;
         match callee.code {
-            Code::Func(func) => self.builder.ins().return_call(func, &args),
-            Code::Address(code) => {
+            Target::Func(func) => self.builder.ins().return_call(func, &args),
+            Target::Address(code) => {
                 self.builder.ins().return_call_indirect(ty.signature, code, &args)
             }
         };

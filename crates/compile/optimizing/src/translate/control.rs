@@ -5,6 +5,7 @@
 //! until an `else` turns up.
 
 use super::Translator;
+use super::exception::CatchPart;
 use crate::error::{Result, validated};
 use crate::signature::clif_type;
 use cranelift_codegen::ir::{
@@ -40,6 +41,12 @@ pub(crate) enum FrameKind {
     If(Alternative),
     /// `if`, after `else`.
     Else,
+    /// `try_table`.
+    TryTable,
+    /// The older `try`, before its first `catch`.
+    LegacyTry,
+    /// The older `try`, after a `catch`.
+    LegacyCatch(CatchPart),
 }
 
 /// Where the false edge of an `if` goes.
@@ -57,7 +64,9 @@ pub(crate) struct Frame<'a> {
     pub(crate) kind: FrameKind,
     pub(crate) shape: BlockShape<'a>,
     /// Values on the stack below the parameters.
-    height: usize,
+    pub(super) height: usize,
+    /// The region of handlers that calls in the block are in.
+    pub(super) region: Option<u32>,
     /// Where branches to the label go, once there is one.
     label: Option<Block>,
     /// Whether anything branches to the label.
@@ -66,7 +75,7 @@ pub(crate) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub(crate) fn new(kind: FrameKind, shape: BlockShape<'a>, height: usize) -> Self {
-        Frame { kind, shape, height, label: None, targeted: false }
+        Frame { kind, shape, height, region: None, label: None, targeted: false }
     }
 
     /// Types that a branch to the label carries.
@@ -103,9 +112,10 @@ impl<'a> Translator<'a> {
         })
     }
 
-    fn push_frame(&mut self, kind: FrameKind, shape: BlockShape<'a>) -> Result {
+    pub(super) fn push_frame(&mut self, kind: FrameKind, shape: BlockShape<'a>) -> Result {
         let height = self.top(shape.params.len())?;
-        self.frames.push(Frame::new(kind, shape, height));
+        let region = self.frames.last().and_then(|frame| frame.region);
+        self.frames.push(Frame { region, ..Frame::new(kind, shape, height) });
         Ok(())
     }
 
@@ -187,6 +197,8 @@ impl<'a> Translator<'a> {
         match self.frames[depth].kind {
             FrameKind::Loop => self.end_loop(depth)?,
             FrameKind::If(alternative) => self.end_if(depth, alternative)?,
+            FrameKind::TryTable | FrameKind::LegacyTry => self.end_try(depth)?,
+            FrameKind::LegacyCatch(part) => self.end_catch(depth, part)?,
             FrameKind::Body | FrameKind::Block | FrameKind::Else => self.end_plain(depth)?,
         }
         let frame = self.frames.pop();
@@ -223,7 +235,7 @@ impl<'a> Translator<'a> {
         self.end_plain(depth)
     }
 
-    fn end_plain(&mut self, depth: usize) -> Result {
+    pub(super) fn end_plain(&mut self, depth: usize) -> Result {
         if !self.frames[depth].targeted {
             self.end_untargeted(depth);
             return Ok(());
@@ -329,7 +341,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Jumps to the label of the frame at this depth, with the values it takes.
-    fn branch(&mut self, depth: usize) -> Result {
+    pub(super) fn branch(&mut self, depth: usize) -> Result {
         let target = self.label_block(depth);
         let count = self.frames[depth].label_types().len();
         self.jump(target, count)
@@ -359,12 +371,12 @@ impl<'a> Translator<'a> {
     }
 
     /// Position in [`Translator::frames`] of a label counted from the innermost.
-    fn label_depth(&self, label: u32) -> Result<usize> {
+    pub(super) fn label_depth(&self, label: u32) -> Result<usize> {
         validated(self.frames.len().checked_sub(label as usize + 1), "a label")
     }
 
     /// The block of a label that something branches to.
-    fn label_block(&mut self, depth: usize) -> Block {
+    pub(super) fn label_block(&mut self, depth: usize) -> Block {
         self.frames[depth].targeted = true;
         if let Some(block) = self.frames[depth].label {
             return block;

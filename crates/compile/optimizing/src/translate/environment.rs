@@ -38,6 +38,8 @@ pub(crate) enum Region {
     Area,
     /// Constant fields of the vmctx.
     Vmctx,
+    /// Exceptions, and what the frame keeps for the runtime.
+    Exception,
     /// Definition (base and length) of a memory.
     MemoryDefinition(MemoryIndex),
     /// Content of a memory.
@@ -61,6 +63,7 @@ impl Region {
             Region::Funcref => 3,
             Region::Area => 4,
             Region::Vmctx => 5,
+            Region::Exception => 6,
             Region::MemoryDefinition(index) => 8 + shared(index.as_u32()),
             Region::Memory(index) => 16 + shared(index.as_u32()),
             Region::TableDefinition(index) => 24 + shared(index.as_u32()),
@@ -77,6 +80,7 @@ impl Region {
             Region::Funcref => "function references",
             Region::Area => "return area",
             Region::Vmctx => "vmctx",
+            Region::Exception => "exceptions",
             Region::MemoryDefinition(_) => "memory definition",
             Region::Memory(_) => "memory",
             Region::TableDefinition(_) => "table definition",
@@ -241,6 +245,7 @@ mod tests {
             Region::Funcref,
             Region::Area,
             Region::Vmctx,
+            Region::Exception,
             Region::MemoryDefinition(MemoryIndex::from_u32(last)),
             Region::Memory(MemoryIndex::from_u32(last)),
             Region::TableDefinition(TableIndex::from_u32(last)),
@@ -250,7 +255,7 @@ mod tests {
         .into_iter()
         .map(Region::number)
         .collect();
-        assert_eq!(numbers.len(), 11);
+        assert_eq!(numbers.len(), 12);
         assert!(numbers.iter().all(|&number| number < 64));
     }
 }

@@ -16,6 +16,7 @@
 mod call;
 mod control;
 mod environment;
+mod exception;
 mod fuel;
 mod global;
 mod libcall;
@@ -37,8 +38,10 @@ use cranelift_codegen::ir::{self, InstBuilder as _, SourceLoc, Value};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use environment::Environment;
+use exception::Exceptions;
 use fuel::Segment;
 use wasmoor_abi::call::Convention;
+use wasmoor_abi::handlers::HandlerRegion;
 use wasmoor_abi::{FuncType, ValType};
 use wasmoor_codegen::CompileJob;
 use wasmoor_module::Module;
@@ -65,6 +68,10 @@ pub(crate) struct Target<'a> {
 pub(crate) struct Translated {
     /// The block of each poll site. The optimizer may drop blocks, but no poll alone.
     pub(crate) poll_blocks: Vec<ir::Block>,
+    /// Regions of handlers.
+    pub(crate) regions: Vec<HandlerRegion>,
+    /// The slot that holds the vmctx, where there are regions.
+    pub(crate) vmctx_slot: Option<ir::StackSlot>,
 }
 
 /// State of the walk over one function.
@@ -86,6 +93,7 @@ pub(crate) struct Translator<'a> {
     values: Vec<Value>,
     env: Environment,
     calls: CallCache,
+    exceptions: Exceptions,
     results: ResultShape,
     ty: &'a FuncType,
     poll_blocks: Vec<ir::Block>,
@@ -121,6 +129,7 @@ pub(crate) fn translate<'a>(
         values: std::mem::take(&mut buffers.values),
         env: Environment::new(),
         calls: CallCache::default(),
+        exceptions: Exceptions::default(),
         results,
         ty: module.func_type(module.func_index(job.func)),
         poll_blocks: Vec::new(),
@@ -130,8 +139,10 @@ pub(crate) fn translate<'a>(
     translator.stack.clear();
     translator.locals.clear();
     translator.run()?;
-    let Translator { builder, stack, locals, args, values, poll_blocks, .. } = translator;
-    let translated = Translated { poll_blocks };
+    let Translator { builder, stack, locals, args, values, poll_blocks, exceptions, .. } =
+        translator;
+    let (regions, vmctx_slot) = (exceptions.regions, exceptions.vmctx);
+    let translated = Translated { poll_blocks, regions, vmctx_slot };
     *buffers = Buffers { stack, locals, args, values };
     builder.finalize(target.isa.frontend_config());
     Ok(translated)
@@ -160,6 +171,7 @@ impl<'a> Translator<'a> {
         self.builder.ensure_inserted_block();
         self.env.enter(self.builder.func, entry, self.results.area_bytes > 0);
         self.set_stack_limit();
+        self.keep_vmctx();
     }
 
     /// Makes variables of the parameters and the declared locals, which start as zero.

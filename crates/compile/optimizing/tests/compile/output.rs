@@ -8,7 +8,6 @@ use wasmoor_abi::{DefinedFuncIndex, Tunables};
 use wasmoor_codegen::{
     CallMode, CompileError, CompiledFunction, FunctionCompiler, RelocationKind, RelocationTarget,
 };
-use wasmoor_module::Features;
 use wasmoor_optimizing::{Budget, OptLevel, OptimizingCompiler, Options, SetupError, Target};
 
 /// The first function of a module, for x86-64.
@@ -280,15 +279,16 @@ fn functions_with_many_wide_calls_are_not_optimized() {
 
 #[test]
 fn a_refused_function_leaves_the_worker_usable() {
-    let text = "(module (tag $t) (func throw $t) (func (result i32) i32.const 1))";
-    let module = crate::parse(wat::parse_str(text).expect("text"), &Features::WASM3)
-        .expect("valid in version 3");
-    let mut worker = compiler(&x86_64()).worker();
+    let sums = "i32.const 3 local.get 0 i32.mul local.set 0 ".repeat(40);
+    let text = format!("(module (func (param i32) {sums}) (func (result i32) i32.const 1))");
+    let module = module(&text);
+    let budget = Budget { insts_max: 30, ..Budget::default() };
+    let mut worker = compiler(&Options { budget, ..x86_64() }).worker();
     for _ in 0..2 {
         let tunables = Tunables::default();
         let error = compile(&mut *worker, &module, 0, &tunables, CallMode::Slots)
-            .expect_err("exceptions are not handled");
-        assert!(matches!(&error, CompileError::Unsupported { what, .. } if what.contains("Throw")));
+            .expect_err("beyond the budget");
+        assert!(matches!(&error, CompileError::TooLarge { .. }), "{error}");
         assert!(compile(&mut *worker, &module, 1, &tunables, CallMode::Slots).is_ok());
     }
 }

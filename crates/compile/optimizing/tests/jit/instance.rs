@@ -632,6 +632,12 @@ libcalls! {
         state.tables[table as usize][index as usize] = cell(&ty, value);
         value
     }
+    throw(_state, _tag: u32, _values: u64) {
+        panic!("exceptions need a runtime that unwinds");
+    }
+    throw_ref(_state, _exception: u64) {
+        panic!("exceptions need a runtime that unwinds");
+    }
     copy_bytes(_state, dst: u64, src: u64, len: u64) {
         // SAFETY: machine code has checked both ranges.
         unsafe { std::ptr::copy(src as *const u8, dst as *mut u8, len as usize) };

@@ -22,7 +22,9 @@
 
 use crate::context::*;
 use crate::libcalls;
+use crate::unwind::STATUS_LAND;
 use std::arch::naked_asm;
+use std::mem::offset_of;
 use wasmoor_abi::call::Convention;
 use wasmoor_abi::vmctx::*;
 
@@ -197,6 +199,67 @@ pub unsafe extern "C" fn unwind_to_entry(store: *mut StoreContext) -> ! {
     )
 }
 
+/// Goes on after the host was called and does not return to where it was called from: with rdi,
+/// the store context, and eax, the status, either at its landing or out of wasm.
+///
+/// # Safety
+/// Jumped to by this file alone, in a frame below those that are left, where no Rust frame has
+/// anything left to drop.
+#[unsafe(naked)]
+unsafe extern "C" fn depart() {
+    naked_asm!(
+        "cmp eax, {land}",
+        "jne {unwind}",
+        "mov rbp, [rdi + {landing} + {fp}]",
+        "mov rsp, [rdi + {landing} + {sp}]",
+        "mov rax, [rdi + {landing} + {handle}]",
+        "mov rdx, [rdi + {landing} + {exception}]",
+        "jmp [rdi + {landing} + {pc}]",
+        land = const STATUS_LAND,
+        landing = const STORE_LANDING,
+        fp = const offset_of!(Landing, fp),
+        sp = const offset_of!(Landing, sp),
+        handle = const offset_of!(Landing, handle),
+        exception = const offset_of!(Landing, exception),
+        pc = const offset_of!(Landing, pc),
+        unwind = sym unwind_to_entry,
+    )
+}
+
+/// Calls `f` with an address below the caller's frame, above which on this stack are all
+/// registers that the caller's callers expect to keep.
+pub(crate) fn with_saved_registers(mut f: &mut dyn FnMut(Address)) {
+    extern "C" fn call(f: &mut &mut dyn FnMut(Address), sp: Address) {
+        f(sp);
+    }
+    /// # Safety
+    /// Safe to call like any function of its type.
+    #[unsafe(naked)]
+    unsafe extern "C" fn save(
+        f: &mut &mut dyn FnMut(Address),
+        call: extern "C" fn(&mut &mut dyn FnMut(Address), Address),
+    ) {
+        naked_asm!(
+            "push rbp",
+            "mov rbp, rsp",
+            "push rbx",
+            "push r12",
+            "push r13",
+            "push r14",
+            "push r15",
+            "sub rsp, 8",
+            "mov rax, rsi",
+            "mov rsi, rsp",
+            "call rax",
+            "leave",
+            "ret",
+        )
+    }
+    // SAFETY: `save` calls `call` with its own arguments and changes nothing but registers that
+    // calls destroy.
+    unsafe { save(&mut f, call) };
+}
+
 /// The stub of host functions; `$spill` and `$load` move vector registers, `$results` further
 /// results.
 macro_rules! host_stub {
@@ -238,12 +301,12 @@ macro_rules! host_stub {
             "ret",
             "3:",
             "mov rdi, [r11 + {store}]",
-            "jmp {unwind}",
+            "jmp {depart}",
             store = const HOST_STORE,
             host_entry = const HOST_ENTRY,
             stack_bytes = const HOST_STACK_BYTES,
             exit = const STORE_EXIT_FP,
-            unwind = sym unwind_to_entry,
+            depart = sym depart,
         )
     };
 }
@@ -540,11 +603,12 @@ macro_rules! libcall_shims {
                         "ret",
                         "2:",
                         "mov rdi, rbx",
-                        "jmp {unwind}",
+                        "mov eax, edx",
+                        "jmp {depart}",
                         vmctx_store = const VMCTX_STORE,
                         exit = const STORE_EXIT_FP,
                         libcall = sym libcalls::$name,
-                        unwind = sym unwind_to_entry,
+                        depart = sym depart,
                     )
                 }
             )*
