@@ -50,7 +50,7 @@ fn wrong_grants_are_explained() {
         (&["--dir", "absent"], 1, &["cannot mount the host path `absent`", "No such file"]),
         (&["--volume", "/absent:/x"], 1, &["`/absent`", "No such file"]),
         (&["--dir", "exit.wat/"], 1, &["`exit.wat/`", "Not a directory"]),
-        (&["--dir", ".", "--cwd", "exit.wat"], 1, &["the current directory `exit.wat`"]),
+        (&["--dir", ".", "--cwd", "exit.wat"], 1, &["directory `exit.wat` is no directory"]),
         (&["--env-file", "absent"], 1, &["cannot read `absent`", "No such file"]),
         (&["--env", "WASMOOR_IS_NOT_SET"], 1, &["`WASMOOR_IS_NOT_SET` is not set"]),
         (&["--max-open-files", "2"], 1, &["the limit of open files", "3 descriptors"]),

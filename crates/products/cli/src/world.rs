@@ -6,7 +6,7 @@ use crate::report::{Failure, printable};
 use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use wasmoor::Module;
 use wasmoor_host::{Limits, Resource};
@@ -119,13 +119,16 @@ fn current_dir(builder: &mut WasiCtxBuilder, args: &Run, cwd: &str) -> Result<()
     let shown = printable(cwd);
     let refuse = |why: &str| Failure::error(format!("the current directory `{shown}` {why}"));
     let outside = "lies in no granted directory";
-    let wanted = Path::new(cwd);
-    if wanted.components().any(|part| part == Component::ParentDir) {
+    if Path::new(cwd).components().any(|part| part == Component::ParentDir) {
         return Err(refuse("contains `..`"));
     }
+    let wanted = names(cwd);
     let (mount, rest) = mounts(args)
-        .filter_map(|mount| Some((mount, wanted.strip_prefix(&mount.guest).ok()?)))
-        .max_by_key(|(mount, _)| mount.guest.len())
+        .filter_map(|mount| Some((mount, wanted.strip_prefix(&names(&mount.guest)).ok()?)))
+        .max_by_key(|(mount, _)| {
+            let is_alike = Path::new(&mount.guest).is_absolute() == Path::new(cwd).is_absolute();
+            (names(&mount.guest).components().count(), is_alike)
+        })
         .ok_or_else(|| refuse(outside))?;
     let open = |host: &Path, guest: &str| {
         wasmoor_host::Mount::open(host, guest, mount.read_only).map_err(Failure::error)
@@ -136,6 +139,16 @@ fn current_dir(builder: &mut WasiCtxBuilder, args: &Run, cwd: &str) -> Result<()
     if !dir.host().starts_with(granted.host()) {
         return Err(refuse(outside));
     }
+    if !dir.host().is_dir() {
+        return Err(refuse("is no directory"));
+    }
     builder.mount(dir).env("PWD", OsStr::new(cwd).as_bytes());
     Ok(())
+}
+
+/// The names in a guest's path. `w`, `./w` and `/w` are one path: programs begin at the root, and
+/// their libraries compare without what these begin with.
+fn names(path: &str) -> PathBuf {
+    let parts = Path::new(path).components();
+    parts.filter(|part| !matches!(part, Component::RootDir | Component::CurDir)).collect()
 }
