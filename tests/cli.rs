@@ -352,9 +352,54 @@ fn the_current_directory_is_granted_twice() {
         ("/w/../w", "contains `..`"),
         ("/w/out", "lies in no granted directory"),
         ("/w/absent", "absent"),
+        ("/w/guest.wasm", "is no directory"),
     ] {
         let finished = run_in(folder.path(), &["--dir", ".::/w", "--cwd", cwd, "guest.wasm"]);
         one_error(&finished, 1, &[text]);
+    }
+    // A file and a link out of the grant, also where that has no name of its own.
+    for grant in [".", "./", ".::/"] {
+        for (cwd, text) in
+            [("guest.wasm", "is no directory"), ("out", "lies in no granted directory")]
+        {
+            let finished = run_in(folder.path(), &["--dir", grant, "--cwd", cwd, "guest.wasm"]);
+            one_error(&finished, 1, &[text]);
+        }
+    }
+}
+
+#[test]
+fn the_current_directory_may_be_written_in_any_way() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::create_dir_all(folder.path().join("w/deep")).expect("a folder");
+    std::fs::create_dir(folder.path().join("other")).expect("a folder");
+    for grants in [&[".::."][..], &[".::/"], &["./::./"], &["w::w"], &["w::/w"], &["w::./w"]] {
+        for cwd in ["w", "./w", "/w", "w/", "w/./deep", "/w//deep"] {
+            let grants = grants.iter().flat_map(|grant| ["--dir", grant]);
+            let mut args: Vec<&str> = grants.chain(["--cwd", cwd]).collect();
+            let exit = guest::path("exit.wat");
+            args.push(exit.to_str().expect("a path of text"));
+            let finished = run_in(folder.path(), &args);
+            assert_eq!(finished.stderr, "", "{args:?}: {finished:?}");
+        }
+    }
+}
+
+#[test]
+fn a_read_only_grant_in_a_writable_one_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::create_dir_all(folder.path().join("a/in")).expect("a folder");
+    std::fs::create_dir(folder.path().join("b")).expect("a folder");
+    let exit = guest::path("exit.wat");
+    let exit = exit.to_str().expect("a path of text");
+    let run =
+        |grants: [&str; 2]| run_in(folder.path(), &["--dir", grants[0], "--dir", grants[1], exit]);
+    for grants in [["a::/a", "a/in::/a/in:ro"], ["a/in::/a/in:ro", "a::/a"], ["a", "a::/b:ro"]] {
+        one_error(&run(grants), 1, &["is read-only, but its host path lies in the one of `"]);
+    }
+    // Apart on the host, nested for the guest; and writable inside read-only.
+    for grants in [["a::/a", "b::/a/in:ro"], ["a::/a:ro", "a/in::/a/in"]] {
+        assert_eq!(run(grants).stderr, "", "{grants:?}");
     }
 }
 

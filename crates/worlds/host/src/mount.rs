@@ -43,6 +43,18 @@ pub enum MountError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// What is granted read-only could be changed through another mount.
+    #[error(
+        "the grant of `{read_only}` is read-only, but its host path lies in the one of \
+         `{writable}`, which is writable: the guest could change it there; grant `{writable}` \
+         read-only too, or directories of the host that lie apart"
+    )]
+    Overlap {
+        /// The guest's name of the read-only mount.
+        read_only: String,
+        /// The guest's name of the writable one.
+        writable: String,
+    },
 }
 
 /// A granted directory or file and the name under which the guest knows it.
@@ -94,6 +106,11 @@ impl Mount {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.node.read_only
+    }
+
+    /// The opened place.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
     }
 
     /// The name and the opened place.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use wasmoor_host::{
     Clocks, Core, Descriptor, Guard, Handed, Interrupt, Limits, MemoryOutput, Meter, Mount,
-    MountError, Object, Random, ReadFn, Resolver, WriteFn,
+    MountError, Object, Random, ReadFn, Resolver, WriteFn, check_overlaps,
 };
 
 /// The state behind the functions of preview 1: arguments, environment and the host core.
@@ -119,6 +119,9 @@ pub enum BuildError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Mounts contradict each other.
+    #[error(transparent)]
+    Mounts(#[from] MountError),
     /// More descriptors are given than the meter allows.
     #[error(
         "the limit of open files does not leave room for the {given} descriptors that are given"
@@ -233,7 +236,8 @@ impl WasiCtxBuilder {
     }
 
     /// Grants a host directory, or a single file, under the guest's name `guest`. With `read_only`
-    /// nothing in it can be changed through any call.
+    /// nothing in it can be changed through any call, so it must not lie in a writable mount:
+    /// [`WasiCtxBuilder::build`] would refuse both.
     ///
     /// # Errors
     /// The host path is missing or no such thing; the message names it.
@@ -298,6 +302,7 @@ impl WasiCtxBuilder {
         let given = std::mem::take(self);
         let count = 3 + given.mounts.len() + given.sockets.len();
         let full = |_| BuildError::OpenFiles { given: count };
+        check_overlaps(&given.mounts)?;
         let mut core = Core::new(given.guard);
         core.resolver = given.resolver;
         core.clocks = given.clocks.unwrap_or(core.clocks);

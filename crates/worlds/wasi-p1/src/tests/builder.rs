@@ -24,6 +24,21 @@ fn errors_name_what_is_wrong() {
 }
 
 #[test]
+fn a_read_only_mount_in_a_writable_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    let build = |outer_read_only| {
+        let mut builder = WasiCtx::builder();
+        builder.preopen_dir(folder.path(), "/a", outer_read_only).unwrap();
+        builder.preopen_dir(folder.path().join("in"), "/a/in", true).unwrap();
+        builder.build().map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(build(true), Ok(()));
+    let error = build(false).unwrap_err();
+    assert!(error.contains("`/a/in` is read-only") && error.contains("`/a`"), "{error}");
+}
+
+#[test]
 fn nothing_is_granted_by_default() {
     let mut ctx = WasiCtx::builder().build().unwrap();
     let mut bytes = vec![0; 1 << 16];
@@ -74,14 +89,15 @@ fn several_mounts_nested_and_single_files() {
     let other = tempfile::tempdir().unwrap();
     fs::create_dir(other.path().join("sub")).unwrap();
     fs::write(other.path().join("sub/inner"), "inner").unwrap();
-    fs::write(other.path().join("config"), "config").unwrap();
+    let read_only = tempfile::tempdir().unwrap();
+    fs::write(read_only.path().join("config"), "config").unwrap();
     let mut guest = Guest::with(|builder| {
         builder.preopen_dir(other.path(), "/other", false).unwrap();
-        builder.preopen_dir(other.path().join("sub/"), "/other/sub", true).unwrap();
-        builder.preopen_dir(other.path().join("config"), "/etc/config", true).unwrap();
+        builder.preopen_dir(other.path().join("sub/"), "/other/sub", false).unwrap();
+        builder.preopen_dir(read_only.path().join("config"), "/other/config", true).unwrap();
         builder.preopen_dir(other.path(), ".", false).unwrap();
     });
-    for (fd, name) in (ROOT..).zip(["/", "/other", "/other/sub", "/etc/config", "."]) {
+    for (fd, name) in (ROOT..).zip(["/", "/other", "/other/sub", "/other/config", "."]) {
         guest.call(|c, m| calls::fd_prestat_get(c, m, fd, OUT)).unwrap();
         assert_eq!(guest.u64_at(OUT), (name.len() as u64) << 32, "{name}");
         let len = name.len() as u32;
