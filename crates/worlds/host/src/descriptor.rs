@@ -228,9 +228,10 @@ impl Descriptor {
     /// The descriptor of a mount.
     #[must_use]
     pub fn mount(name: String, node: Node) -> Self {
-        let gone = if node.is_read_only() { Rights::CHANGES } else { Rights::empty() };
-        let inheriting = (Rights::DIRECTORY | Rights::FILE) - gone;
-        let rights = Rights::DIRECTORY - gone;
+        // Also of a read-only mount everything is passed on: libraries ask for no more than that,
+        // and a wish to write that does not arrive cannot be refused.
+        let inheriting = Rights::DIRECTORY | Rights::FILE;
+        let rights = Rights::DIRECTORY - missing(&node);
         let mut descriptor = Self::with_rights(Object::Node(node), rights, inheriting);
         descriptor.mount_name = Some(name);
         descriptor
@@ -241,6 +242,7 @@ impl Descriptor {
     #[must_use]
     pub fn opened(parent: &Descriptor, node: Node, rights: Rights, inheriting: Rights) -> Self {
         let (rights, inheriting) = (rights & parent.inheriting, inheriting & parent.inheriting);
+        let rights = rights - missing(&node);
         let mut descriptor = Self::with_rights(Object::Node(node), rights, inheriting);
         descriptor.dropped = parent.dropped_inheriting;
         descriptor.dropped_inheriting = parent.dropped_inheriting;
@@ -670,6 +672,11 @@ fn metered<'a>(
         guard.meter.release(Resource::OutputBytes, unused);
     }
     result
+}
+
+/// What a descriptor of a node never has.
+fn missing(node: &Node) -> Rights {
+    if node.is_read_only() { Rights::CHANGES } else { Rights::empty() }
 }
 
 fn rights_of(object: &Object) -> Rights {

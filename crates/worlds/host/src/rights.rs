@@ -110,7 +110,8 @@ impl Rights {
         .union(Rights::PATH_UNLINK_FILE)
         .union(Rights::POLL_FD_READWRITE);
 
-    /// All that changes a file system; missing from whatever was opened through a read-only mount.
+    /// All that changes a file system; missing from whatever was opened through a read-only mount,
+    /// but not from what such a directory passes on, see [`Descriptor::mount`](crate::Descriptor::mount).
     pub const CHANGES: Rights = Rights::FD_WRITE
         .union(Rights::FD_ALLOCATE)
         .union(Rights::PATH_CREATE_DIRECTORY)

@@ -1,6 +1,6 @@
 //! A read-only mount stays as it is, whatever flags and rights are asked for.
 
-use super::guest::{CREATE, DIRECTORY, FOLLOW, Guest, OUT, ROOT};
+use super::guest::{CREATE, DIRECTORY, FOLLOW, Guest, OUT, ROOT, TRUNCATE};
 use crate::calls;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -52,7 +52,33 @@ fn every_way_to_open_and_change() {
     assert!(opened > 50, "only {opened} opens succeeded");
     assert_eq!(facts(guest.host.path()), before);
     let (_, _, rights, inheriting) = guest.fdstat(ROOT).unwrap();
-    assert!(!rights.intersects(Rights::CHANGES) && !inheriting.intersects(Rights::CHANGES));
+    assert!(!rights.intersects(Rights::CHANGES) && inheriting.contains(Rights::FD_WRITE));
+}
+
+/// Libraries ask for what the directory passes on and no more: a wish to write must arrive, or it
+/// is granted as a wish to read, and the program loses what it writes later.
+#[test]
+fn opening_for_writing_is_refused_at_once() {
+    let mut guest = Guest::on_mount(true, |_| {});
+    fs::create_dir(guest.host_path("dir")).unwrap();
+    for name in ["file", "dir/file"] {
+        fs::write(guest.host_path(name), "content").unwrap();
+    }
+    let dir = guest.open_dir("dir").unwrap();
+    let writing = Rights::FD_WRITE | Rights::FD_ALLOCATE | Rights::FD_FILESTAT_SET_SIZE;
+    for fd in [ROOT, dir] {
+        let (_, _, _, passed_on) = guest.fdstat(fd).unwrap();
+        for wanted in [writing, writing | Rights::FD_READ] {
+            for open_flags in [0, CREATE, TRUNCATE, CREATE | TRUNCATE] {
+                let rights = wanted & passed_on;
+                let opened = guest.open_with(fd, "file", [FOLLOW, open_flags, 0], rights);
+                assert_eq!(opened, Err(crate::Errno::Rofs), "{fd} {wanted:?} {open_flags}");
+            }
+        }
+        let reads = guest.open_with(fd, "file", [FOLLOW, 0, 0], Rights::FILE - writing).unwrap();
+        let (_, _, rights, _) = guest.fdstat(reads).unwrap();
+        assert!(!rights.intersects(Rights::CHANGES), "{rights:?}");
+    }
 }
 
 /// All changes through a descriptor; none may succeed.
