@@ -124,7 +124,7 @@ fn current_dir(builder: &mut WasiCtxBuilder, args: &Run, cwd: &str) -> Result<()
     }
     let wanted = names(cwd);
     let (mount, rest) = mounts(args)
-        .filter_map(|mount| Some((mount, wanted.strip_prefix(&names(&mount.guest)).ok()?)))
+        .filter_map(|mount| Some((mount, wanted.strip_prefix(names(&mount.guest)).ok()?)))
         .max_by_key(|(mount, _)| {
             let is_alike = Path::new(&mount.guest).is_absolute() == Path::new(cwd).is_absolute();
             (names(&mount.guest).components().count(), is_alike)
