@@ -61,7 +61,7 @@ impl Wanted {
     fn compilers(&self) -> Vec<Box<dyn FunctionCompiler>> {
         let mut compilers: Vec<Box<dyn FunctionCompiler>> = Vec::new();
         if self.baseline {
-            let cpu = Cpu { popcnt: true, lzcnt: true, bmi1: true, bmi2: true };
+            let cpu = Cpu { popcnt: true, lzcnt: true, bmi1: true, bmi2: true, fma: true };
             compilers.push(Box::new(BaselineCompiler::for_cpu(cpu).with_every_operator()));
         }
         if self.optimizing {

@@ -37,4 +37,4 @@ pub use cranelift_entity as entity;
 /// Changes whenever machine code made by an older build must not be run by this one.
 ///
 /// It is part of the key of every stored piece of code.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

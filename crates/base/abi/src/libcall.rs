@@ -47,6 +47,13 @@ macro_rules! for_each_libcall {
             throw(tag: i32, values: i64);
             /// `throw_ref`: traps if the reference is null. Never returns.
             throw_ref(exception: i64);
+            /// `memory.atomic.notify` at an effective address: threads woken.
+            memory_notify(memory: i32, address: i64, count: i32) -> i64;
+            /// `memory.atomic.wait32` at an effective address; nanoseconds, negative: for ever.
+            /// 0: woken, 1: memory holds something else, 2: the time is up.
+            memory_wait32(memory: i32, address: i64, expected: i32, timeout: i64) -> i64;
+            /// `memory.atomic.wait64`; see `memory_wait32`.
+            memory_wait64(memory: i32, address: i64, expected: i64, timeout: i64) -> i64;
         }
     };
 }

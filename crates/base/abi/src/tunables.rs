@@ -25,6 +25,9 @@ pub struct Tunables {
     /// Whether functions and loops poll, so that the host can find out what is hot; guests are
     /// stopped without it.
     pub poll: bool,
+    /// Whether relaxed vector operators have the results that every machine can produce, instead
+    /// of those that this machine produces fastest.
+    pub relaxed_simd_deterministic: bool,
 }
 
 impl Default for Tunables {
@@ -33,6 +36,7 @@ impl Default for Tunables {
             memory_mode: MemoryMode::Guard { guard_bytes: 32 << 20 },
             fuel: false,
             poll: true,
+            relaxed_simd_deterministic: false,
         }
     }
 }

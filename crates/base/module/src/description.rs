@@ -65,6 +65,7 @@ pub struct Module {
     /// Of a restored module: what is read when it is needed.
     pub(crate) late: Option<Late>,
     pub(crate) func_names: std::sync::OnceLock<HashMap<FuncIndex, String>>,
+    pub(crate) branch_hints: std::sync::OnceLock<crate::hints::BranchHints>,
 }
 
 impl Module {

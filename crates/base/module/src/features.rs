@@ -131,7 +131,11 @@ impl Features {
         .with(Feature::TailCall)
         .with(Feature::FunctionReferences)
         .with(Feature::Exceptions)
-        .with(Feature::LegacyExceptions);
+        .with(Feature::LegacyExceptions)
+        .with(Feature::RelaxedSimd)
+        .with(Feature::Threads)
+        .with(Feature::WideArithmetic)
+        .with(Feature::CustomPageSizes);
 
     /// The set called `wasm1`, `wasm2`, `wasm3` or `default`.
     #[must_use]
@@ -249,7 +253,11 @@ mod tests {
         assert!(!Features::WASM3.without(Feature::Simd).contains(Feature::RelaxedSimd));
         // The older exceptions never became part of the language, but binaries carry them.
         let standard = Features::IMPLEMENTED.without(Feature::LegacyExceptions);
-        assert!(Features::WASM3.contains_all(standard));
+        let beyond = Features::WASM3
+            .with(Feature::Threads)
+            .with(Feature::WideArithmetic)
+            .with(Feature::CustomPageSizes);
+        assert!(beyond.contains_all(standard));
         assert!(!Features::IMPLEMENTED.contains_all(Features::WASM3));
         assert_eq!(Features::WASM3.iter().collect::<Features>(), Features::WASM3);
     }

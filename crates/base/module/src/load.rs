@@ -477,6 +477,7 @@ fn empty(bytes: Arc<[u8]>) -> Module {
         bytes,
         late: None,
         func_names: OnceLock::new(),
+        branch_hints: OnceLock::new(),
     }
 }
 

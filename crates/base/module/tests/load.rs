@@ -655,3 +655,32 @@ fn defined_types_keep_their_groups_and_kinds() {
     assert_eq!(global.family(), RefFamily::Any);
     assert_eq!(m.tables.values().next().unwrap().element.family(), RefFamily::Func);
 }
+
+#[test]
+fn branch_hints_are_read_and_damaged_ones_ignored() {
+    let text = r#"(module (import "h" "f" (func))
+        (func (param i32)
+            (@metadata.code.branch_hint "\00") (if (local.get 0) (then))
+            (block (@metadata.code.branch_hint "\01") (br_if 0 (local.get 0))))
+        (func))"#;
+    let m = load(text);
+    let hints = m.branch_hints(FuncIndex::from_u32(1));
+    // One byte counts the locals, `local.get 0` takes two.
+    assert_eq!(hints, [(3, false), (10, true)]);
+    for other in [0, 2, 9] {
+        assert_eq!(m.branch_hints(FuncIndex::from_u32(other)), []);
+    }
+    let section = |content: &[u8]| {
+        let name = b"metadata.code.branch_hint";
+        let len = (1 + name.len() + content.len()) as u8;
+        let bytes = [&[0, len, name.len() as u8], &name[..], content].concat();
+        Module::parse(after_header(&bytes), &Features::default(), 1).expect("a valid module")
+    };
+    let hints = |content: &[u8]| section(content).branch_hints(FuncIndex::from_u32(5)).to_vec();
+    assert_eq!(hints(&[1, 5, 1, 7, 1, 1]), [(7, true)]);
+    for damaged in
+        [&[][..], &[0xff], &[1, 5, 1, 7, 2, 1], &[1, 5, 9], &[0xff, 0xff, 0xff, 0xff, 0xf]]
+    {
+        assert_eq!(hints(damaged), [], "{damaged:x?}");
+    }
+}

@@ -264,10 +264,14 @@ impl<'a> Gen<'a> {
 
     /// Position after the current operator's opcode.
     pub(crate) fn after_opcode(&self) -> usize {
+        /// Announces atomic operators, whose opcode is a number.
+        const ATOMIC_PREFIX: u8 = 0xfe;
         /// Announces vector operators, whose opcode is a number.
         const VECTOR_PREFIX: u8 = 0xfd;
         match self.body.get(self.at) {
-            Some(&VECTOR_PREFIX) => self.skip_leb(self.at + 1).unwrap_or(self.body.len()),
+            Some(&(VECTOR_PREFIX | ATOMIC_PREFIX)) => {
+                self.skip_leb(self.at + 1).unwrap_or(self.body.len())
+            }
             _ => self.at + 1,
         }
     }

@@ -169,14 +169,15 @@ impl Gen<'_> {
         }
     }
 
-    /// Position after the current operator, which is one byte and a memory argument; none if the
+    /// Position after the current operator, which has a memory argument only; none if the
     /// argument names a memory, which compilers of C and the like do not emit.
     fn after_memarg(&self) -> Option<usize> {
-        if self.body.get(self.at + 1)? & 0x40 != 0 {
+        let memarg = self.after_opcode();
+        if self.body.get(memarg)? & 0x40 != 0 {
             return None;
         }
-        let align = self.skip_leb(self.at + 1)?;
-        self.skip_leb(align)
+        let offset = self.skip_leb(memarg)?;
+        self.skip_leb(offset)
     }
 
     /// Position after the number at this position.

@@ -5,7 +5,7 @@
 //! implement never come here; should one, it is reported as a bug.
 
 use crate::function::Gen;
-use crate::ops::{Division, FloatCompare, Rounding, float};
+use crate::ops::{Access, Division, FloatCompare, Rmw, Rounding, float};
 use crate::state::{Loc, Ty, Value};
 use crate::x86_64::{Alu, Cc, Shift, Size, insts};
 use Ty::{F32, F64, I32, I64};
@@ -49,6 +49,13 @@ macro_rules! int_stores {
     };
 }
 
+/// Atomic memory operators.
+macro_rules! atomics {
+    ($($visit:ident = $method:ident($($arg:expr),*);)*) => {
+        $( fn $visit(&mut self, memarg: MemArg) { self.0.$method(&memarg, $($arg),*); } )*
+    };
+}
+
 /// Operators of proposals that are not handled.
 macro_rules! refuse {
     ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
@@ -63,6 +70,8 @@ macro_rules! refuse {
     (@function_references $($rest:tt)*) => {};
     (@exceptions $($rest:tt)*) => {};
     (@legacy_exceptions $($rest:tt)*) => {};
+    (@wide_arithmetic $($rest:tt)*) => {};
+    (@threads $($rest:tt)*) => {};
     (@$proposal:ident $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
         fn $visit(&mut self, $($arg: $ty),*) {
             $( let _ = $arg; )*
@@ -380,6 +389,85 @@ impl<'a> VisitOperator<'a> for Operators<'_, 'a> {
         visit_i64_reinterpret_f64 = reinterpret_float(I64);
         visit_f32_reinterpret_i32 = reinterpret_int(F32);
         visit_f64_reinterpret_i64 = reinterpret_int(F64);
+        visit_i64_add128 = add_wide();
+        visit_i64_sub128 = subtract_wide();
+        visit_i64_mul_wide_s = multiply_wide(true);
+        visit_i64_mul_wide_u = multiply_wide(false);
+    }
+
+    // Atomic memory operators.
+
+    fn visit_atomic_fence(&mut self, _: wasmparser::Ordering) {
+        self.0.atomic_fence();
+    }
+
+    atomics! {
+        visit_memory_atomic_notify = atomic_notify();
+        visit_memory_atomic_wait32 = atomic_wait(Libcall::memory_wait32);
+        visit_memory_atomic_wait64 = atomic_wait(Libcall::memory_wait64);
+        visit_i32_atomic_load = atomic_load(Access(4, I32));
+        visit_i32_atomic_load8_u = atomic_load(Access(1, I32));
+        visit_i32_atomic_load16_u = atomic_load(Access(2, I32));
+        visit_i64_atomic_load = atomic_load(Access(8, I64));
+        visit_i64_atomic_load8_u = atomic_load(Access(1, I64));
+        visit_i64_atomic_load16_u = atomic_load(Access(2, I64));
+        visit_i64_atomic_load32_u = atomic_load(Access(4, I64));
+        visit_i32_atomic_store = atomic_store(Access(4, I32));
+        visit_i32_atomic_store8 = atomic_store(Access(1, I32));
+        visit_i32_atomic_store16 = atomic_store(Access(2, I32));
+        visit_i64_atomic_store = atomic_store(Access(8, I64));
+        visit_i64_atomic_store8 = atomic_store(Access(1, I64));
+        visit_i64_atomic_store16 = atomic_store(Access(2, I64));
+        visit_i64_atomic_store32 = atomic_store(Access(4, I64));
+        visit_i32_atomic_rmw_add = atomic_rmw(Rmw::Add, Access(4, I32));
+        visit_i32_atomic_rmw8_add_u = atomic_rmw(Rmw::Add, Access(1, I32));
+        visit_i32_atomic_rmw16_add_u = atomic_rmw(Rmw::Add, Access(2, I32));
+        visit_i64_atomic_rmw_add = atomic_rmw(Rmw::Add, Access(8, I64));
+        visit_i64_atomic_rmw8_add_u = atomic_rmw(Rmw::Add, Access(1, I64));
+        visit_i64_atomic_rmw16_add_u = atomic_rmw(Rmw::Add, Access(2, I64));
+        visit_i64_atomic_rmw32_add_u = atomic_rmw(Rmw::Add, Access(4, I64));
+        visit_i32_atomic_rmw_sub = atomic_rmw(Rmw::Sub, Access(4, I32));
+        visit_i32_atomic_rmw8_sub_u = atomic_rmw(Rmw::Sub, Access(1, I32));
+        visit_i32_atomic_rmw16_sub_u = atomic_rmw(Rmw::Sub, Access(2, I32));
+        visit_i64_atomic_rmw_sub = atomic_rmw(Rmw::Sub, Access(8, I64));
+        visit_i64_atomic_rmw8_sub_u = atomic_rmw(Rmw::Sub, Access(1, I64));
+        visit_i64_atomic_rmw16_sub_u = atomic_rmw(Rmw::Sub, Access(2, I64));
+        visit_i64_atomic_rmw32_sub_u = atomic_rmw(Rmw::Sub, Access(4, I64));
+        visit_i32_atomic_rmw_and = atomic_rmw(Rmw::And, Access(4, I32));
+        visit_i32_atomic_rmw8_and_u = atomic_rmw(Rmw::And, Access(1, I32));
+        visit_i32_atomic_rmw16_and_u = atomic_rmw(Rmw::And, Access(2, I32));
+        visit_i64_atomic_rmw_and = atomic_rmw(Rmw::And, Access(8, I64));
+        visit_i64_atomic_rmw8_and_u = atomic_rmw(Rmw::And, Access(1, I64));
+        visit_i64_atomic_rmw16_and_u = atomic_rmw(Rmw::And, Access(2, I64));
+        visit_i64_atomic_rmw32_and_u = atomic_rmw(Rmw::And, Access(4, I64));
+        visit_i32_atomic_rmw_or = atomic_rmw(Rmw::Or, Access(4, I32));
+        visit_i32_atomic_rmw8_or_u = atomic_rmw(Rmw::Or, Access(1, I32));
+        visit_i32_atomic_rmw16_or_u = atomic_rmw(Rmw::Or, Access(2, I32));
+        visit_i64_atomic_rmw_or = atomic_rmw(Rmw::Or, Access(8, I64));
+        visit_i64_atomic_rmw8_or_u = atomic_rmw(Rmw::Or, Access(1, I64));
+        visit_i64_atomic_rmw16_or_u = atomic_rmw(Rmw::Or, Access(2, I64));
+        visit_i64_atomic_rmw32_or_u = atomic_rmw(Rmw::Or, Access(4, I64));
+        visit_i32_atomic_rmw_xor = atomic_rmw(Rmw::Xor, Access(4, I32));
+        visit_i32_atomic_rmw8_xor_u = atomic_rmw(Rmw::Xor, Access(1, I32));
+        visit_i32_atomic_rmw16_xor_u = atomic_rmw(Rmw::Xor, Access(2, I32));
+        visit_i64_atomic_rmw_xor = atomic_rmw(Rmw::Xor, Access(8, I64));
+        visit_i64_atomic_rmw8_xor_u = atomic_rmw(Rmw::Xor, Access(1, I64));
+        visit_i64_atomic_rmw16_xor_u = atomic_rmw(Rmw::Xor, Access(2, I64));
+        visit_i64_atomic_rmw32_xor_u = atomic_rmw(Rmw::Xor, Access(4, I64));
+        visit_i32_atomic_rmw_xchg = atomic_rmw(Rmw::Exchange, Access(4, I32));
+        visit_i32_atomic_rmw8_xchg_u = atomic_rmw(Rmw::Exchange, Access(1, I32));
+        visit_i32_atomic_rmw16_xchg_u = atomic_rmw(Rmw::Exchange, Access(2, I32));
+        visit_i64_atomic_rmw_xchg = atomic_rmw(Rmw::Exchange, Access(8, I64));
+        visit_i64_atomic_rmw8_xchg_u = atomic_rmw(Rmw::Exchange, Access(1, I64));
+        visit_i64_atomic_rmw16_xchg_u = atomic_rmw(Rmw::Exchange, Access(2, I64));
+        visit_i64_atomic_rmw32_xchg_u = atomic_rmw(Rmw::Exchange, Access(4, I64));
+        visit_i32_atomic_rmw_cmpxchg = atomic_cmpxchg(Access(4, I32));
+        visit_i32_atomic_rmw8_cmpxchg_u = atomic_cmpxchg(Access(1, I32));
+        visit_i32_atomic_rmw16_cmpxchg_u = atomic_cmpxchg(Access(2, I32));
+        visit_i64_atomic_rmw_cmpxchg = atomic_cmpxchg(Access(8, I64));
+        visit_i64_atomic_rmw8_cmpxchg_u = atomic_cmpxchg(Access(1, I64));
+        visit_i64_atomic_rmw16_cmpxchg_u = atomic_cmpxchg(Access(2, I64));
+        visit_i64_atomic_rmw32_cmpxchg_u = atomic_cmpxchg(Access(4, I64));
     }
 
     wasmparser::for_each_visit_operator!(refuse);

@@ -51,20 +51,6 @@ macro_rules! lane {
     };
 }
 
-/// Relaxed operators are not handled.
-macro_rules! refuse {
-    ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
-        $( refuse!(@$proposal $op $visit ($($($arg: $ty),*)?)); )*
-    };
-    (@simd $($rest:tt)*) => {};
-    (@$proposal:ident $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
-        fn $visit(&mut self, $($arg: $ty),*) {
-            $( let _ = $arg; )*
-            self.0.bug(concat!("the operator ", stringify!($op)));
-        }
-    };
-}
-
 impl<'a> VisitSimdOperator<'a> for Operators<'_, 'a> {
     // Memory.
 
@@ -350,5 +336,28 @@ impl<'a> VisitSimdOperator<'a> for Operators<'_, 'a> {
         visit_f64x2_convert_low_i32x4_u = lanes_convert_low_unsigned();
     }
 
-    wasmparser::for_each_visit_simd_operator!(refuse);
+    // Relaxed operators.
+
+    simple! {
+        visit_i8x16_relaxed_swizzle = relaxed_swizzle();
+        visit_i32x4_relaxed_trunc_f32x4_s = relaxed_truncate();
+        visit_i32x4_relaxed_trunc_f32x4_u = lanes_truncate_unsigned();
+        visit_i32x4_relaxed_trunc_f64x2_s_zero = relaxed_truncate_doubles();
+        visit_i32x4_relaxed_trunc_f64x2_u_zero = lanes_truncate_doubles_unsigned();
+        visit_f32x4_relaxed_madd = relaxed_multiply_add(F32, false);
+        visit_f32x4_relaxed_nmadd = relaxed_multiply_add(F32, true);
+        visit_f64x2_relaxed_madd = relaxed_multiply_add(F64, false);
+        visit_f64x2_relaxed_nmadd = relaxed_multiply_add(F64, true);
+        visit_i8x16_relaxed_laneselect = bitselect();
+        visit_i16x8_relaxed_laneselect = bitselect();
+        visit_i32x4_relaxed_laneselect = bitselect();
+        visit_i64x2_relaxed_laneselect = bitselect();
+        visit_f32x4_relaxed_min = relaxed_min(F32);
+        visit_f32x4_relaxed_max = relaxed_max(F32);
+        visit_f64x2_relaxed_min = relaxed_min(F64);
+        visit_f64x2_relaxed_max = relaxed_max(F64);
+        visit_i16x8_relaxed_q15mulr_s = relaxed_q15_multiply();
+        visit_i16x8_relaxed_dot_i8x16_i7x16_s = relaxed_dot();
+        visit_i32x4_relaxed_dot_i8x16_i7x16_add_s = relaxed_dot_add();
+    }
 }

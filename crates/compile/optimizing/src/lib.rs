@@ -17,8 +17,8 @@
 //! * The output is a pure function of module, function, tunables and settings.
 //! * A function beyond the [`Budget`] is compiled in linear time, or refused by name.
 //!
-//! What it does not do: inline, use profiles, or handle garbage-collected types,
-//! threads and relaxed SIMD, which are refused as unsupported.
+//! What it does not do: inline, use profiles, or handle garbage-collected types, which are refused
+//! as unsupported.
 
 mod budget;
 mod error;
@@ -52,6 +52,7 @@ struct Shared {
     /// The backend for functions over the budget.
     isa_linear: OwnedTargetIsa,
     budget: Budget,
+    fma: bool,
     fingerprint: String,
 }
 
@@ -64,7 +65,8 @@ impl OptimizingCompiler {
         let isa = settings::build_isa(options, Effort::Good(options.opt_level))?;
         let isa_linear = settings::build_isa(options, Effort::Linear)?;
         let fingerprint = settings::fingerprint(&*isa, options);
-        let shared = Shared { isa, isa_linear, budget: options.budget, fingerprint };
+        let fma = settings::has_fma(&*isa);
+        let shared = Shared { isa, isa_linear, budget: options.budget, fma, fingerprint };
         Ok(OptimizingCompiler { shared: Arc::new(shared) })
     }
 }

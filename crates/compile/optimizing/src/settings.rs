@@ -172,14 +172,24 @@ fn shared_flags(options: &Options, effort: Effort) -> Result<Flags, SetupError> 
     Ok(Flags::new(builder))
 }
 
+/// The backend's name of x86-64.
+pub(crate) const X86_64: &str = "x64";
+
+fn has_feature(isa: &dyn TargetIsa, name: &str) -> bool {
+    isa.isa_flags().iter().any(|flag| flag.name == name && flag.as_bool() == Some(true))
+}
+
+/// Whether the target multiplies and adds with one rounding.
+pub(crate) fn has_fma(isa: &dyn TargetIsa) -> bool {
+    isa.name() != X86_64 || has_feature(isa, "has_fma") && has_feature(isa, "has_avx")
+}
+
 fn check_features(isa: &dyn TargetIsa) -> Result<(), SetupError> {
-    if isa.name() != "x64" {
+    if isa.name() != X86_64 {
         return Ok(());
     }
-    let flags = isa.isa_flags();
     for (name, feature) in X86_64_FEATURES {
-        let present = flags.iter().any(|flag| flag.name == *name && flag.as_bool() == Some(true));
-        if !present {
+        if !has_feature(isa, name) {
             return Err(SetupError::CpuFeature { feature });
         }
     }

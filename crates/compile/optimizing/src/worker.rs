@@ -67,7 +67,8 @@ impl Worker {
         self.context.clear();
         self.context.func.signature = wasm_signature(ty, &results);
         self.context.func.name = UserFuncName::user(0, func_index.as_u32());
-        let target = Target { isa, convention: &convention, budget: &self.shared.budget };
+        let Shared { budget, fma, .. } = &*self.shared;
+        let target = Target { isa, convention: &convention, budget, fma: *fma };
         let func = &mut self.context.func;
         let done =
             translate::translate(*job, target, func, &mut self.builder, results, &mut self.buffers);

@@ -14,11 +14,12 @@ use crate::limits::Meter;
 use crate::types::RegisteredType;
 use crate::value::Val;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasmoor_abi::entity::entity_impl;
 use wasmoor_abi::vmctx::{FUNCREF_CELL_LAZY, FUNCREF_CELL_NULL};
 use wasmoor_abi::{DefinedTableIndex, GlobalType, MemoryType, RefType, TableType};
-use wasmoor_memory::{LinearMemory, MemoryPlan, TableStorage};
+use wasmoor_memory::{LinearMemory, MemoryPlan, SharedMemory, TableStorage};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => { $(
@@ -47,8 +48,11 @@ ids! {
 pub struct MemoryEntity {
     /// Its type; the minimum is that at creation.
     pub ty: MemoryType,
-    /// `None` once its instance is no more.
+    /// `None` once its instance is no more, or if threads share it.
     memory: Option<LinearMemory>,
+    /// What threads share, and the bytes for which the store has been charged: another store may
+    /// have made it grow.
+    shared: Option<(Arc<SharedMemory>, u64)>,
     touched: AtomicBool,
     definition: *mut Definition,
     owned: Option<Box<Definition>>,
@@ -59,7 +63,7 @@ impl MemoryEntity {
     pub(crate) fn new(ty: MemoryType, memory: LinearMemory) -> Self {
         let definition = std::ptr::null_mut();
         let touched = AtomicBool::new(false);
-        MemoryEntity { ty, memory: Some(memory), touched, definition, owned: None }
+        MemoryEntity { ty, memory: Some(memory), shared: None, touched, definition, owned: None }
     }
 
     /// Charges a memory of this type.
@@ -83,6 +87,9 @@ impl MemoryEntity {
         meter: &mut Meter,
     ) -> Result<Self, Error> {
         let bytes = Self::charge(&ty, meter)?;
+        if ty.shared {
+            return MemoryEntity::new_shared(ty, plan).inspect_err(|_| meter.refund_memory(bytes));
+        }
         let memory = LinearMemory::new(&ty, plan).map_err(|error| {
             meter.refund_memory(bytes);
             Error::from(ErrorKind::Limit(error.to_string()))
@@ -100,17 +107,72 @@ impl MemoryEntity {
         self.touched.load(Ordering::Relaxed)
     }
 
+    /// A shared memory, charged already.
+    pub(crate) fn new_shared(ty: MemoryType, plan: &MemoryPlan) -> Result<Self, Error> {
+        let memory = SharedMemory::new(&ty, plan)
+            .map_err(|error| Error::from(ErrorKind::Limit(error.to_string())))?;
+        let bytes = memory.bytes();
+        Ok(MemoryEntity::of_shared(Arc::new(memory), bytes))
+    }
+
+    /// A memory that is shared with others, which the store has been charged for.
+    fn of_shared(memory: Arc<SharedMemory>, charged: u64) -> Self {
+        let definition = memory.definition().cast::<Definition>().cast_mut();
+        let ty = *memory.ty();
+        MemoryEntity {
+            ty,
+            memory: None,
+            shared: Some((memory, charged)),
+            touched: AtomicBool::new(false),
+            definition,
+            owned: None,
+        }
+    }
+
+    /// A memory made elsewhere, for which the store is charged too.
+    pub(crate) fn adopt(
+        memory: Arc<SharedMemory>,
+        plan: &MemoryPlan,
+        meter: &mut Meter,
+    ) -> Result<Self, Error> {
+        if memory.mode() != plan.mode {
+            return Err(Error::usage(
+                "the shared memory was made for an engine that keeps memories in bounds otherwise",
+            ));
+        }
+        let bytes = memory.bytes();
+        if !meter.charge_memory(bytes) {
+            return Err(ErrorKind::Limit(format!(
+                "a shared memory of {bytes} bytes exceeds the limit of {} bytes (all memories \
+                 together)",
+                meter.limits.memory_bytes_max
+            ))
+            .into());
+        }
+        Ok(MemoryEntity::of_shared(memory, bytes))
+    }
+
+    /// The memory, if threads share it.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Arc<SharedMemory>> {
+        self.shared.as_ref().map(|(memory, _)| memory)
+    }
+
     /// Puts the definition into a vmctx.
     ///
     /// # Safety
     /// `definition` stays valid as long as the entity lives.
     pub(crate) unsafe fn place(&mut self, definition: *mut Definition) {
+        debug_assert!(self.shared().is_none(), "machine code reads a shared definition");
         self.definition = definition;
         self.update();
     }
 
-    /// Puts the definition into a box of its own.
+    /// Puts the definition into a box of its own; that of a shared memory is beside it.
     pub(crate) fn place_owned(&mut self) {
+        if self.shared().is_some() {
+            return;
+        }
         let owned =
             self.owned.insert(Box::new(Definition { base: std::ptr::null_mut(), length: 0 }));
         self.definition = &raw mut **owned;
@@ -118,6 +180,9 @@ impl MemoryEntity {
     }
 
     fn update(&mut self) {
+        if self.shared.is_some() {
+            return;
+        }
         let definition = Definition { base: self.address(), length: self.bytes() as u64 };
         // SAFETY: `place` or `place_owned` gave a valid place; no Rust reference to it exists.
         unsafe { self.definition.write(definition) };
@@ -143,12 +208,19 @@ impl MemoryEntity {
     }
 
     fn address(&self) -> *mut u8 {
+        if let Some((memory, _)) = &self.shared {
+            return memory.base();
+        }
         self.memory.as_ref().map_or(NonNull::dangling().as_ptr(), LinearMemory::base)
     }
 
     /// Length in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
+        if let Some((memory, _)) = &self.shared {
+            // Its bytes are mapped, so their number fits.
+            return memory.bytes() as usize;
+        }
         self.memory.as_ref().map_or(0, LinearMemory::bytes)
     }
 
@@ -160,6 +232,9 @@ impl MemoryEntity {
 
     /// Grows by `delta` pages; the pages before, or `None` if a limit or the system says no.
     pub fn grow(&mut self, delta: u64, meter: &mut Meter) -> Option<u64> {
+        if let Some((memory, charged)) = &mut self.shared {
+            return grow_shared(memory, charged, delta, meter);
+        }
         let bytes = delta.checked_mul(self.ty.page_bytes())?;
         if !meter.charge_memory(bytes) {
             return None;
@@ -170,6 +245,35 @@ impl MemoryEntity {
             None => meter.refund_memory(bytes),
         }
         grown
+    }
+}
+
+/// Grows a shared memory and charges the store for all of it that it was not charged for yet.
+fn grow_shared(
+    memory: &SharedMemory,
+    charged: &mut u64,
+    delta: u64,
+    meter: &mut Meter,
+) -> Option<u64> {
+    let mut more = 0;
+    let admit = |bytes: u64| {
+        more = bytes.saturating_sub(*charged);
+        if meter.charge_memory(more) {
+            return true;
+        }
+        more = 0;
+        false
+    };
+    let grown = memory.grow(delta, admit);
+    match grown {
+        Ok(before) => {
+            *charged += more;
+            Some(before)
+        }
+        Err(_) => {
+            meter.refund_memory(more);
+            None
+        }
     }
 }
 

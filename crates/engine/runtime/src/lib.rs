@@ -34,6 +34,7 @@ mod pool;
 mod resources;
 pub mod store;
 mod stored;
+mod threads;
 mod tier;
 mod types;
 mod unwind;

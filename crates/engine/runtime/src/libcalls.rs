@@ -19,6 +19,7 @@ use crate::host_func::{Panic, with_backtrace};
 use crate::instance::Instance;
 use crate::poll::serve_at_return;
 use crate::store::{Pending, StoreInner};
+pub(crate) use crate::threads::{memory_notify, memory_wait32, memory_wait64};
 use crate::unwind::STATUS_LEAVE;
 pub(crate) use crate::unwind::{throw, throw_ref};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,7 +64,7 @@ unsafe fn libcall(
 ///
 /// # Safety
 /// The store's wasm frames are on this thread's stack, and nothing else refers to the store.
-unsafe fn answer(
+pub(crate) unsafe fn answer(
     store: *mut StoreInner,
     outcome: std::thread::Result<Result<u64, Error>>,
 ) -> Answer {
@@ -120,13 +121,23 @@ entry_points! {
         let memory = memory_of(store, id, memory);
         let dst = range(memory, dst, len)?;
         // SAFETY: the range lies in the memory.
-        unsafe { ptr::write_bytes(dst, value as u8, len as usize) };
+        unsafe {
+            match memory.shared() {
+                None => ptr::write_bytes(dst, value as u8, len as usize),
+                Some(_) => wasmoor_memory::fill_bytes(dst, value as u8, len as usize),
+            }
+        }
         Ok(0)
     }
 
     fn memory_copy(store, id, dst_memory: u32, src_memory: u32, dst: u64, src: u64, len: u64) {
-        let src = range(memory_of(store, id, src_memory), src, len)?;
-        let dst = range(memory_of(store, id, dst_memory), dst, len)?;
+        let (from, to) = (memory_of(store, id, src_memory), memory_of(store, id, dst_memory));
+        let (src, dst) = (range(from, src, len)?, range(to, dst, len)?);
+        if from.shared().is_some() || to.shared().is_some() {
+            // SAFETY: both ranges lie in their memories; they may overlap.
+            unsafe { wasmoor_memory::copy_bytes(dst, src, len as usize) };
+            return Ok(0);
+        }
         // SAFETY: both ranges lie in their memories; they may overlap.
         unsafe { ptr::copy(src, dst, len as usize) };
         Ok(0)
@@ -263,7 +274,13 @@ pub(crate) fn memory_init_in(
     let bytes = segment(bytes.len(), src, len)
         .map(|range| &bytes[range])
         .ok_or(TrapCode::MemoryOutOfBounds)?;
-    let dst = range(store.memory(instance.parts.memories[memory]), dst, u64::from(len))?;
+    let memory = store.memory(instance.parts.memories[memory]);
+    let dst = range(memory, dst, u64::from(len))?;
+    if memory.shared().is_some() {
+        // SAFETY: the range lies in the memory.
+        unsafe { wasmoor_memory::store_bytes(dst, bytes) };
+        return Ok(());
+    }
     // SAFETY: the range lies in the memory; the module's bytes are elsewhere.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), dst, bytes.len()) };
     Ok(())

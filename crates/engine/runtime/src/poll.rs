@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use wasmoor_abi::TrapCode;
 use wasmoor_codegen::registry;
+use wasmoor_memory::Waiter;
 use wasmoor_sys::kick::Thread;
 use wasmoor_sys::poll::PollRegion;
 
@@ -63,6 +64,8 @@ pub(crate) struct PollState {
     region: Option<PollRegion>,
     /// The region may be unreadable.
     armed: AtomicBool,
+    /// What the store's thread sleeps on when a guest waits for memory.
+    pub(crate) waiter: Arc<Waiter>,
 }
 
 /// Readable regions that no store has: making one takes two system calls and two page faults.
@@ -100,6 +103,7 @@ impl PollState {
                 None => PollRegion::new()?,
             }),
             armed: AtomicBool::new(false),
+            waiter: Arc::default(),
         })
     }
 
@@ -120,6 +124,9 @@ impl PollState {
         self.armed.store(true, Ordering::Release);
         let armed = self.region.as_ref().map(PollRegion::arm);
         debug_assert!(!matches!(armed, Some(Err(_))), "protecting an own page cannot fail");
+        if bits & !REQUEST_SAMPLE != 0 {
+            self.waiter.wake();
+        }
     }
 
     fn take(&self) -> u32 {

@@ -84,7 +84,12 @@ impl Source<'_> {
         for (at, ty) in all.enumerate() {
             let image = images.get(at).and_then(Option::as_ref);
             let plan = self.store.memory_plan(ty);
-            let left = lease.as_mut().filter(|_| !ty.shared).and_then(|lease| {
+            if ty.shared {
+                // It may outlive the instance, and its store.
+                memories.push(MemoryEntity::new_shared(*ty, &plan)?);
+                continue;
+            }
+            let left = lease.as_mut().and_then(|lease| {
                 let is_warm = lease.is_warm();
                 let memory = lease.content.memories.pop_front()?;
                 Some((memory, is_warm))

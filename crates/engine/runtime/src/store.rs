@@ -20,12 +20,13 @@ use crate::resources::release;
 use crate::types::RegisteredType;
 use crate::value::{ExternRefId, FuncPtr, Val};
 use std::any::Any;
+use std::collections::HashMap;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use wasmoor_abi::entity::PrimaryMap;
 use wasmoor_abi::{CanonicalTypeId, FuncType, GlobalType, MemoryType, TableType, ValType};
-use wasmoor_memory::MemoryPlan;
+use wasmoor_memory::{MemoryPlan, SharedMemory};
 
 /// Distinguishes stores, so that handles are never used with another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,8 @@ pub struct StoreInner {
     engine: Engine,
     pub(crate) instances: PrimaryMap<InstanceId, Box<Instance>>,
     pub(crate) memories: PrimaryMap<MemoryId, MemoryEntity>,
+    /// Shared memories made elsewhere, by address; the entities keep them.
+    adopted: HashMap<usize, MemoryId>,
     pub(crate) tables: PrimaryMap<TableId, TableEntity>,
     pub(crate) globals: PrimaryMap<GlobalId, GlobalEntity>,
     pub(crate) tags: PrimaryMap<TagId, TagEntity>,
@@ -116,6 +119,7 @@ impl StoreInner {
             engine: engine.clone(),
             instances: PrimaryMap::new(),
             memories: PrimaryMap::new(),
+            adopted: HashMap::new(),
             tables: PrimaryMap::new(),
             globals: PrimaryMap::new(),
             tags: PrimaryMap::new(),
@@ -207,6 +211,22 @@ impl StoreInner {
         let mut memory = MemoryEntity::on_demand(ty, &plan, &mut self.meter)?;
         memory.place_owned();
         Ok(self.memories.push(memory))
+    }
+
+    /// The store's handle of a shared memory, the same each time.
+    ///
+    /// # Errors
+    /// When the meter refuses it, or code of the store's engine cannot use it.
+    pub fn adopt_memory(&mut self, memory: &Arc<SharedMemory>) -> Result<MemoryId, Error> {
+        let address = Arc::as_ptr(memory).addr();
+        if let Some(&id) = self.adopted.get(&address) {
+            return Ok(id);
+        }
+        let plan = self.memory_plan(memory.ty());
+        let entity = MemoryEntity::adopt(Arc::clone(memory), &plan, &mut self.meter)?;
+        let id = self.memories.push(entity);
+        self.adopted.insert(address, id);
+        Ok(id)
     }
 
     /// A table made by the host, filled with a reference.

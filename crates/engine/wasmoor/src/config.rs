@@ -1,6 +1,6 @@
 //! Engines and their configuration.
 
-use crate::{Error, Features, Result, ValType};
+use crate::{Error, Feature, Features, Result, ValType};
 use wasmoor_abi::{MemoryMode, Tunables};
 use wasmoor_codegen::FunctionCompiler;
 use wasmoor_runtime::{
@@ -167,6 +167,7 @@ pub struct Config {
     eager: bool,
     jit: bool,
     fuel: bool,
+    relaxed_simd_deterministic: bool,
     stack_bytes_max: usize,
     threads: usize,
     allocation: Allocation,
@@ -182,6 +183,7 @@ impl Default for Config {
             eager: false,
             jit: true,
             fuel: false,
+            relaxed_simd_deterministic: false,
             stack_bytes_max: Self::STACK_BYTES_MAX,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             allocation: Allocation::Pool(Pool::default()),
@@ -244,6 +246,14 @@ impl Config {
         self
     }
 
+    /// Whether relaxed vector instructions have the same results on every machine, instead of
+    /// those that this one produces fastest. Needs a CPU that multiplies and adds with one
+    /// rounding (FMA), if modules may use such instructions.
+    pub fn relaxed_simd_deterministic(&mut self, deterministic: bool) -> &mut Self {
+        self.relaxed_simd_deterministic = deterministic;
+        self
+    }
+
     /// Bytes of stack that guests may use on a thread, 1 MiB by default. Calls nested deeper trap
     /// with [`crate::TrapCode::StackOverflow`]. The thread's own stack bounds it too: 256 KiB are
     /// kept for host functions.
@@ -297,8 +307,20 @@ impl Engine {
             Allocation::OnDemand => None,
             Allocation::Pool(pool) => Some(pool.config()),
         };
+        let deterministic = config.relaxed_simd_deterministic;
+        if deterministic && config.features.contains(Feature::RelaxedSimd) && !has_fma() {
+            return Err(Error::usage(
+                "deterministic relaxed vector instructions need a CPU with FMA; \
+                 switch off the proposal relaxed-simd",
+            ));
+        }
         let config = runtime::EngineConfig {
-            tunables: Tunables { memory_mode, fuel: config.fuel, poll: true },
+            tunables: Tunables {
+                memory_mode,
+                fuel: config.fuel,
+                poll: true,
+                relaxed_simd_deterministic: deterministic,
+            },
             features: config.features,
             compilers: if config.jit { compilers(config)? } else { Compilers::None },
             eager: config.eager,
@@ -350,6 +372,15 @@ impl Default for Engine {
     fn default() -> Self {
         Self::new(&Config::default()).expect("the default configuration works on this machine")
     }
+}
+
+/// Whether this machine multiplies and adds with one rounding, as the compilers ask it.
+fn has_fma() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("avx");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
 }
 
 /// Who makes code, from the compilers that are built in.

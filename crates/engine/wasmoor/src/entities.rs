@@ -7,22 +7,26 @@
 
 use crate::exception::{Tag, check_alive};
 use crate::func::Func;
+use crate::shared::SharedMemory;
 use crate::store::{AsContext, AsContextMut, check_store};
 use crate::val::Val;
 use crate::{Error, ErrorKind, GlobalType, MemoryType, Result, TableType, ValType};
+use std::sync::Arc;
 use wasmoor_runtime::store::StoreId;
 use wasmoor_runtime::{self as runtime, GlobalId, MemoryId, TableId};
 
 /// Something that instances import and export.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Extern {
     /// A function.
     Func(Func),
     /// A table.
     Table(Table),
-    /// A memory.
+    /// A memory of the store's own.
     Memory(Memory),
+    /// A memory that threads share.
+    SharedMemory(SharedMemory),
     /// A global.
     Global(Global),
     /// A tag.
@@ -30,24 +34,47 @@ pub enum Extern {
 }
 
 impl Extern {
-    pub(crate) fn from_runtime(store: StoreId, external: runtime::External) -> Extern {
+    pub(crate) fn from_runtime(inner: &runtime::StoreInner, external: runtime::External) -> Extern {
+        let store = inner.id();
         match external {
             runtime::External::Func(ptr) => Extern::Func(Func { store, ptr }),
             runtime::External::Table(id) => Extern::Table(Table { store, id }),
-            runtime::External::Memory(id) => Extern::Memory(Memory { store, id }),
+            runtime::External::Memory(id) => match inner.memory(id).shared() {
+                None => Extern::Memory(Memory { store, id }),
+                Some(memory) => Extern::SharedMemory(SharedMemory { inner: Arc::clone(memory) }),
+            },
             runtime::External::Global(id) => Extern::Global(Global { store, id }),
             runtime::External::Tag(id) => Extern::Tag(Tag { store, id }),
         }
     }
 
-    pub(crate) fn to_runtime(self) -> (StoreId, runtime::External) {
+    /// The store that the item belongs to, if it belongs to one.
+    pub(crate) fn owner(&self) -> Option<StoreId> {
         match self {
-            Extern::Func(func) => (func.store, runtime::External::Func(func.ptr)),
-            Extern::Table(table) => (table.store, runtime::External::Table(table.id)),
-            Extern::Memory(memory) => (memory.store, runtime::External::Memory(memory.id)),
-            Extern::Global(global) => (global.store, runtime::External::Global(global.id)),
-            Extern::Tag(tag) => (tag.store, runtime::External::Tag(tag.id)),
+            Extern::Func(func) => Some(func.store),
+            Extern::Table(table) => Some(table.store),
+            Extern::Memory(memory) => Some(memory.store),
+            Extern::SharedMemory(_) => None,
+            Extern::Global(global) => Some(global.store),
+            Extern::Tag(tag) => Some(tag.store),
         }
+    }
+
+    /// The item in a store, to which it belongs or that shares it.
+    pub(crate) fn to_runtime(&self, store: &mut runtime::StoreInner) -> Result<runtime::External> {
+        if let Some(owner) = self.owner() {
+            check_store(owner, store);
+        }
+        Ok(match self {
+            Extern::Func(func) => runtime::External::Func(func.ptr),
+            Extern::Table(table) => runtime::External::Table(table.id),
+            Extern::Memory(memory) => runtime::External::Memory(memory.id),
+            Extern::SharedMemory(memory) => {
+                runtime::External::Memory(store.adopt_memory(&memory.inner)?)
+            }
+            Extern::Global(global) => runtime::External::Global(global.id),
+            Extern::Tag(tag) => runtime::External::Tag(tag.id),
+        })
     }
 
     /// The function, if it is one.
@@ -66,6 +93,12 @@ impl Extern {
     #[must_use]
     pub fn into_memory(self) -> Option<Memory> {
         if let Extern::Memory(memory) = self { Some(memory) } else { None }
+    }
+
+    /// The shared memory, if it is one.
+    #[must_use]
+    pub fn into_shared_memory(self) -> Option<SharedMemory> {
+        if let Extern::SharedMemory(memory) = self { Some(memory) } else { None }
     }
 
     /// The global, if it is one.
@@ -90,7 +123,7 @@ macro_rules! extern_from {
         }
     )* };
 }
-extern_from!(Func, Table, Memory, Global, Tag);
+extern_from!(Func, Table, Memory, SharedMemory, Global, Tag);
 
 /// A linear memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +136,12 @@ impl Memory {
     /// A memory made by the host.
     ///
     /// # Errors
-    /// When the store's limits or the system refuse it.
+    /// When the type is a shared one (see [`SharedMemory::new`]), or the store's limits or the
+    /// system refuse it.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
+        if ty.shared {
+            return Err(Error::usage("a shared memory is a `SharedMemory`"));
+        }
         let mut store = store.as_context_mut();
         let inner = store.inner();
         Ok(Memory { store: inner.id(), id: inner.create_memory(ty)? })

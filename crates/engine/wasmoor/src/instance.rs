@@ -10,6 +10,7 @@ use crate::exception::Tag;
 use crate::func::Func;
 use crate::func_types::{WasmParams, WasmResults};
 use crate::module::Module;
+use crate::shared::SharedMemory;
 use crate::store::{AsContext, AsContextMut, check_store};
 use crate::typed::TypedFunc;
 use crate::{Error, Result};
@@ -39,14 +40,10 @@ impl Instance {
     ) -> Result<Instance> {
         let mut store = store.as_context_mut();
         let id = store.inner().id();
-        let imports: Vec<_> = imports
+        let imports = imports
             .iter()
-            .map(|import| {
-                let (owner, external) = import.to_runtime();
-                check_store(owner, store.inner());
-                external
-            })
-            .collect();
+            .map(|import| import.to_runtime(store.inner()))
+            .collect::<Result<Vec<_>>>()?;
         let inner = store.inner_ptr();
         // SAFETY: the imports belong to the store, which is bound and borrowed exclusively.
         let instance = unsafe { StoreInner::instantiate(inner, &module.inner, &imports) }?;
@@ -58,7 +55,7 @@ impl Instance {
         let store = store.as_context();
         check_store(self.store, store.inner());
         let external = store.inner().instance(self.id).export(name)?;
-        Some(Extern::from_runtime(self.store, external))
+        Some(Extern::from_runtime(store.inner(), external))
     }
 
     /// All exports, in the module's order.
@@ -71,7 +68,7 @@ impl Instance {
             .iter()
             .filter_map(|export| {
                 let external = instance.external(export.entity)?;
-                Some((export.name.clone(), Extern::from_runtime(self.store, external)))
+                Some((export.name.clone(), Extern::from_runtime(store.inner(), external)))
             })
             .collect()
     }
@@ -96,9 +93,14 @@ impl Instance {
         func.typed(store)
     }
 
-    /// An exported memory.
+    /// An exported memory of the store's own.
     pub fn get_memory(&self, store: impl AsContext, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
+    }
+
+    /// An exported memory that threads share.
+    pub fn get_shared_memory(&self, store: impl AsContext, name: &str) -> Option<SharedMemory> {
+        self.get_export(store, name)?.into_shared_memory()
     }
 
     /// An exported table.

@@ -38,6 +38,7 @@ mod func_types;
 mod instance;
 mod linker;
 mod module;
+mod shared;
 mod source;
 mod store;
 #[cfg(unix)]
@@ -55,6 +56,7 @@ pub use func_types::{V128, WasmParams, WasmResults, WasmTy};
 pub use instance::Instance;
 pub use linker::{InstancePre, Linker};
 pub use module::{ExportType, ExternType, ImportType, Module, ModuleOptions};
+pub use shared::{OutOfBounds, SharedMemory, Waited};
 pub use source::{SourceLocation, locate};
 pub use store::{AsContext, AsContextMut, Caller, RawMemory, Store, StoreContext, StoreContextMut};
 pub use typed::TypedFunc;

@@ -84,7 +84,9 @@ impl<T: 'static> Linker<T> {
         item: impl Into<Extern>,
     ) -> Result<&mut Self> {
         let item = item.into();
-        check_store(item.to_runtime().0, store.as_context().inner());
+        if let Some(owner) = item.owner() {
+            check_store(owner, store.as_context().inner());
+        }
         self.insert(module, name, Definition::Extern(item))
     }
 
@@ -175,7 +177,7 @@ impl<T: 'static> Linker<T> {
 
     fn realize(store: &mut impl AsContextMut<Data = T>, definition: &Definition) -> Extern {
         match definition {
-            Definition::Extern(item) => *item,
+            Definition::Extern(item) => item.clone(),
             Definition::HostFunc(func, ty) => Extern::Func(Func::from_definition(
                 store.as_context_mut().inner(),
                 func,

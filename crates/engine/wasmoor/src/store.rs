@@ -301,16 +301,20 @@ impl<T> Caller<'_, T> {
     pub fn get_export(&mut self, name: &str) -> Option<Extern> {
         let inner = self.store.inner();
         let external = inner.instance(inner.caller_instance()?).export(name)?;
-        Some(Extern::from_runtime(inner.id(), external))
+        Some(Extern::from_runtime(inner, external))
     }
 
     /// The memory that the calling instance exports as `memory`, as raw parts for the duration of
     /// the call (it moves only if wasm runs or the memory grows meanwhile), together with the
-    /// host's data. `None` if there is no such export.
+    /// host's data. `None` if there is no such export or threads share it.
     pub fn memory_and_data(&mut self) -> Option<(RawMemory, &mut T)> {
         let inner = self.store.inner();
         let id: InstanceId = inner.caller_instance()?;
         let memory = inner.memory(inner.instance(id).memory_export()?);
+        // Shared memories are not lent: other threads use them meanwhile.
+        if memory.shared().is_some() {
+            return None;
+        }
         let memory = RawMemory { base: memory.base(), len: memory.bytes() };
         Some((memory, self.store.data_mut()))
     }

@@ -3,6 +3,7 @@
 //! Whatever follows FILE belongs to the guest, options included.
 
 use crate::mounts::{self, EnvVar, Mount};
+use crate::proposals::Proposals;
 use crate::report::{self, Failure};
 use crate::tier::TierParser;
 use crate::units;
@@ -117,6 +118,8 @@ pub(crate) struct Run {
     /// Make no code: run only what `wasmoor compile` made
     #[arg(long, conflicts_with = "eager", help_heading = "Compilation")]
     pub(crate) no_jit: bool,
+    #[command(flatten)]
+    pub(crate) proposals: Proposals,
     /// Print where the time went, and memory, to standard error
     #[arg(long)]
     pub(crate) stats: bool,
@@ -164,6 +167,8 @@ pub(crate) enum CacheCommand {
 /// `wasmoor validate`
 #[derive(Args, Debug)]
 pub(crate) struct Validate {
+    #[command(flatten)]
+    pub(crate) proposals: Proposals,
     /// The modules
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
@@ -227,6 +232,8 @@ pub(crate) struct Wast {
     /// Which proposals modules may use: wasm1, wasm2, wasm3 or default
     #[arg(long, value_name = "SET", value_parser = features, default_value = "default")]
     pub(crate) features: Features,
+    #[command(flatten)]
+    pub(crate) proposals: Proposals,
     /// The scripts
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
@@ -345,8 +352,9 @@ mod tests {
             "run --dir a --dir b::c:ro --mapdir /g:h --volume h:/g --env A=1 --env B --fuel 9 \
              --timeout 1.5s --max-memory 64MiB --max-table 10 --max-stack 2MiB --tier optimizing \
              --max-open-files 20 --max-output 1KiB --tcplisten 127.0.0.1:80 --tcplisten [::1]:0 \
-             --env-file vars --cwd /g --argv0 me a.wasm",
+             --env-file vars --cwd /g --argv0 me -W simd=n,multi-memory a.wasm",
         );
+        assert!(!run.proposals.features(Features::default()).contains(wasmoor::Feature::Simd));
         assert_eq!(run.dir.len(), 2);
         assert!(run.dir[1].read_only);
         assert_eq!(run.mapdir, run.volume);
@@ -377,6 +385,8 @@ mod tests {
             "run --volume x a.wasm",
             "run --dir :: a.wasm",
             "run --tcplisten 80 a.wasm",
+            "run -W simd=maybe a.wasm",
+            "validate -W warp-drive a.wasm",
             "run --max-open-files many a.wasm",
             "run --max-output 1x a.wasm",
             "run --no-jit --eager a.wcode",

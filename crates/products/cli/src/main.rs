@@ -15,6 +15,7 @@ mod load;
 mod mounts;
 mod outcome;
 mod progress;
+mod proposals;
 mod report;
 mod run;
 mod signals;

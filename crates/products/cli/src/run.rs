@@ -78,6 +78,7 @@ fn engine(args: &Run) -> Result<Engine, Failure> {
         .fuel(args.fuel.is_some())
         .max_stack(stack_bytes(args)?)
         .threads(validate::threads());
+    args.proposals.configure(&mut config);
     Engine::new(&config).map_err(Failure::error)
 }
 

@@ -11,9 +11,10 @@ use wasmoor_module::{Features, Module};
 /// # Errors
 /// The last file that cannot be read or is not valid; those before it are reported.
 pub(crate) fn run(args: &Validate) -> Result<(), Failure> {
+    let features = args.proposals.features(Features::default());
     let mut last = None;
     for file in &args.files {
-        if let Err(failure) = check(file)
+        if let Err(failure) = check(file, features)
             && let Some(Failure { message: Some(message), .. }) = last.replace(failure)
         {
             report::error_line(&message);
@@ -22,8 +23,8 @@ pub(crate) fn run(args: &Validate) -> Result<(), Failure> {
     last.map_or(Ok(()), Err)
 }
 
-fn check(file: &Path) -> Result<(), Failure> {
-    load(file).map(drop)
+fn check(file: &Path, features: Features) -> Result<(), Failure> {
+    load_with(file, features).map(drop)
 }
 
 /// Reads, decodes and validates a module with the proposals that the engine implements.
@@ -31,9 +32,13 @@ fn check(file: &Path) -> Result<(), Failure> {
 /// # Errors
 /// The file cannot be read or is no valid module; the message names it.
 pub(crate) fn load(file: &Path) -> Result<Module, Failure> {
+    load_with(file, Features::default())
+}
+
+fn load_with(file: &Path, features: Features) -> Result<Module, Failure> {
     let (bytes, _) = input::read_module(file)?;
     let shown = printable(&file.display().to_string());
-    Module::parse(bytes, &Features::default(), threads())
+    Module::parse(bytes, &features, threads())
         .map_err(|error| Failure::error(error).context(format_args!("`{shown}`")))
 }
 

@@ -23,7 +23,8 @@ pub(crate) fn run(args: &Wast) -> Result<(), Failure> {
         args::MemoryMode::Checked => MemoryChoice::Checked,
     };
     options.eager = args.eager;
-    options.features = args.features;
+    options.features = args.proposals.features(args.features);
+    options.relaxed_simd_deterministic = args.proposals.deterministic();
     let runner = Runner::new(&options).map_err(Failure::error)?;
     let mut table = Report::new(runner.options());
     for file in &args.files {

@@ -29,6 +29,7 @@ mod options;
 mod report;
 mod runner;
 mod spectest;
+mod threads;
 mod value;
 
 pub use directive::DirectiveKind;

@@ -41,6 +41,8 @@ pub struct RunOptions {
     pub eager: bool,
     /// Proposals that modules may use.
     pub features: Features,
+    /// Whether relaxed vector instructions have the same results on every machine.
+    pub relaxed_simd_deterministic: bool,
     /// Fuel granted to each action of a script; `None`: code does not count fuel.
     pub fuel: Option<u64>,
     /// Whether a script ends at its first failure.
@@ -55,6 +57,7 @@ impl Default for RunOptions {
             memory: MemoryChoice::Auto,
             eager: false,
             features: Features::default(),
+            relaxed_simd_deterministic: false,
             fuel: None,
             stop_at_failure: false,
         }
@@ -84,6 +87,7 @@ impl RunOptions {
             .eager(self.eager)
             .features(self.features)
             .allocation(allocation)
+            .relaxed_simd_deterministic(self.relaxed_simd_deterministic)
             .fuel(self.fuel.is_some());
         config
     }
@@ -103,6 +107,7 @@ impl RunOptions {
             MemoryChoice::Guard => ", guarded memories",
             MemoryChoice::Checked => ", checked memories",
         };
-        format!("tier {tier}, allocator {}, {compiled}{memory}{fuel}", self.allocator)
+        let relaxed = if self.relaxed_simd_deterministic { ", deterministic" } else { "" };
+        format!("tier {tier}, allocator {}, {compiled}{memory}{fuel}{relaxed}", self.allocator)
     }
 }

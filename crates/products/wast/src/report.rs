@@ -128,6 +128,17 @@ impl ScriptReport {
         self.skips.push(skip);
     }
 
+    /// Adds what came of one of the script's threads.
+    pub(crate) fn absorb(&mut self, thread: ScriptReport) {
+        for (tally, more) in self.tallies.iter_mut().zip(thread.tallies) {
+            tally.passed += more.passed;
+            tally.failed += more.failed;
+            tally.skipped += more.skipped;
+        }
+        self.failures.extend(thread.failures);
+        self.skips.extend(thread.skips);
+    }
+
     /// Numbers of one kind of directive.
     #[must_use]
     pub fn tally(&self, kind: DirectiveKind) -> Tally {

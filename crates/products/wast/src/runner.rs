@@ -12,6 +12,7 @@ use crate::expect;
 use crate::options::RunOptions;
 use crate::report::{Failure, Place, ScriptReport, Skip};
 use crate::spectest;
+use crate::threads::{SharedExports, Threads};
 use crate::value::{self, ArgError, HostRefs, Shown};
 use std::collections::HashMap;
 use std::thread;
@@ -25,7 +26,7 @@ use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat}
 
 /// Bytes of stack of the thread that runs a script: the guests' default limit of 1 MiB, what
 /// hosts keep, and as much again for the text parser and unoptimized builds of the runner.
-const STACK_BYTES: usize = 8 << 20;
+pub(crate) const STACK_BYTES: usize = 8 << 20;
 
 /// An engine and how to run scripts on it.
 #[derive(Debug)]
@@ -71,24 +72,41 @@ impl Runner {
 }
 
 /// How a directive ended, if not as demanded.
-enum Outcome {
+pub(crate) enum Outcome {
     Failed { expected: String, got: String },
     Skipped(&'static str),
 }
 
-type Checked = Result<(), Outcome>;
+pub(crate) type Checked = Result<(), Outcome>;
 
-fn failed<T>(expected: impl Into<String>, got: impl Into<String>) -> Result<T, Outcome> {
+pub(crate) fn failed<T>(expected: impl Into<String>, got: impl Into<String>) -> Result<T, Outcome> {
     Err(Outcome::Failed { expected: expected.into(), got: got.into() })
 }
 
 /// What an action came to: results, or the engine's error.
 type Action = Result<Vec<Val>, Error>;
 
-/// One script being run.
-struct Session<'r> {
-    runner: &'r Runner,
-    store: Store<()>,
+/// What all threads of a script know of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Script<'s, 'scope> {
+    pub(crate) runner: &'s Runner,
+    name: &'s str,
+    text: &'s str,
+    /// Outlives the script's threads.
+    pub(crate) scope: &'scope thread::Scope<'scope, 's>,
+}
+
+impl Script<'_, '_> {
+    pub(crate) fn place(&self, span: Span) -> Place {
+        let (line, column) = span.linecol_in(self.text);
+        Place { script: self.name.to_string(), line: line + 1, column: column + 1 }
+    }
+}
+
+/// One thread of a script being run.
+pub(crate) struct Session<'s, 'scope> {
+    pub(crate) script: Script<'s, 'scope>,
+    pub(crate) store: Store<()>,
     linker: Linker<()>,
     /// Modules by name, and the last one.
     modules: HashMap<String, Module>,
@@ -97,63 +115,76 @@ struct Session<'r> {
     instances: HashMap<String, Instance>,
     last_instance: Option<Instance>,
     host_refs: HostRefs,
+    /// What is seen of another thread's instance, by its name there.
+    pub(crate) foreign: HashMap<String, SharedExports>,
+    pub(crate) threads: Threads<'scope>,
 }
 
-impl<'r> Session<'r> {
-    fn run(runner: &'r Runner, name: &str, text: &str) -> ScriptReport {
+/// Reads a script and runs its directives; an error is about the script as a whole.
+fn run_script(
+    runner: &Runner,
+    name: &str,
+    text: &str,
+    report: &mut ScriptReport,
+) -> Result<(), (Span, &'static str, String)> {
+    let unreadable = |error: wast::Error| (error.span(), "a script", error.message());
+    let mut lexer = Lexer::new(text);
+    // Scripts test such characters in names.
+    lexer.allow_confusing_unicode(true);
+    let buffer = ParseBuffer::new_with_lexer(lexer).map_err(unreadable)?;
+    let directives = parse::<Wast<'_>>(&buffer).map_err(unreadable)?.directives;
+    thread::scope(|scope| {
+        let mut session = Session::new(Script { runner, name, text, scope })
+            .map_err(|error| (Span::from_offset(0), "a store", error.to_string()))?;
+        session.run_all(directives, report);
+        Ok(())
+    })
+}
+
+impl<'s, 'scope> Session<'s, 'scope> {
+    fn run(runner: &Runner, name: &str, text: &str) -> ScriptReport {
         let mut report = ScriptReport::new(name);
-        let place = |span: Span| {
+        if let Err((span, expected, got)) = run_script(runner, name, text, &mut report) {
             let (line, column) = span.linecol_in(text);
-            Place { script: name.to_string(), line: line + 1, column: column + 1 }
-        };
-        if let Err((span, expected, got)) = Self::directives(runner, text, &place, &mut report) {
+            let place = Place { script: name.to_string(), line: line + 1, column: column + 1 };
             let kind = DirectiveKind::Script;
-            report.failed(Failure { place: place(span), kind, expected: expected.into(), got });
+            report.failed(Failure { place, kind, expected: expected.into(), got });
         }
         report
     }
 
-    /// Reads the script and runs its directives; an error is about the script as a whole.
-    fn directives(
-        runner: &'r Runner,
-        text: &str,
-        place: &dyn Fn(Span) -> Place,
+    /// Runs directives in order.
+    pub(crate) fn run_all(
+        &mut self,
+        directives: Vec<WastDirective<'s>>,
         report: &mut ScriptReport,
-    ) -> Result<(), (Span, &'static str, String)> {
-        let unreadable = |error: wast::Error| (error.span(), "a script", error.message());
-        let mut lexer = Lexer::new(text);
-        // Scripts test such characters in names.
-        lexer.allow_confusing_unicode(true);
-        let buffer = ParseBuffer::new_with_lexer(lexer).map_err(unreadable)?;
-        let script = parse::<Wast<'_>>(&buffer).map_err(unreadable)?;
-        let mut session = Session::new(runner)
-            .map_err(|error| (Span::from_offset(0), "a store", error.to_string()))?;
-        for directive in script.directives {
+    ) {
+        for directive in directives {
             let (kind, span) = (DirectiveKind::of(&directive), directive.span());
-            match session.directive(directive) {
+            match self.directive(directive, report) {
                 Ok(()) => report.passed(kind),
                 Err(Outcome::Skipped(reason)) => {
-                    report.skipped(Skip { place: place(span), kind, reason });
+                    report.skipped(Skip { place: self.script.place(span), kind, reason });
                 }
                 Err(Outcome::Failed { expected, got }) => {
-                    report.failed(Failure { place: place(span), kind, expected, got });
-                    if runner.options.stop_at_failure {
+                    let place = self.script.place(span);
+                    report.failed(Failure { place, kind, expected, got });
+                    if self.script.runner.options.stop_at_failure {
                         break;
                     }
                 }
             }
         }
-        Ok(())
     }
 
-    fn new(runner: &'r Runner) -> Result<Self> {
-        let mut store = Store::new(&runner.engine, ())?;
-        let mut linker = Linker::new(&runner.engine);
+    pub(crate) fn new(script: Script<'s, 'scope>) -> Result<Self> {
+        let mut store = Store::new(&script.runner.engine, ())?;
+        let mut linker = Linker::new(&script.runner.engine);
         // `register` may use a name again.
         linker.allow_shadowing(true);
-        spectest::define(&mut linker, &mut store, runner.options.features)?;
+        spectest::define(&mut linker, &mut store, script.runner.options.features)?;
         Ok(Session {
-            runner,
+            script,
             store,
             linker,
             modules: HashMap::new(),
@@ -161,10 +192,12 @@ impl<'r> Session<'r> {
             instances: HashMap::new(),
             last_instance: None,
             host_refs: HostRefs::default(),
+            foreign: HashMap::new(),
+            threads: HashMap::new(),
         })
     }
 
-    fn directive(&mut self, directive: WastDirective<'_>) -> Checked {
+    fn directive(&mut self, directive: WastDirective<'s>, report: &mut ScriptReport) -> Checked {
         match directive {
             WastDirective::Module(module) => self.module(module),
             WastDirective::ModuleDefinition(module) => {
@@ -204,9 +237,8 @@ impl<'r> Session<'r> {
             | WastDirective::AssertMalformedCustom { .. } => {
                 Err(Outcome::Skipped("custom sections are not validated"))
             }
-            WastDirective::Thread(_) | WastDirective::Wait { .. } => {
-                Err(Outcome::Skipped("threads are not implemented"))
-            }
+            WastDirective::Thread(thread) => self.start_thread(thread),
+            WastDirective::Wait { thread, .. } => self.wait_for_thread(thread, report),
         }
     }
 
@@ -256,7 +288,7 @@ impl<'r> Session<'r> {
         self.linker.instantiate(&mut self.store, module)
     }
 
-    fn find_instance(&self, id: Option<Id<'_>>) -> Result<Instance, Outcome> {
+    pub(crate) fn find_instance(&self, id: Option<Id<'_>>) -> Result<Instance, Outcome> {
         let found = match id {
             Some(id) => self.instances.get(id.name()),
             None => self.last_instance.as_ref(),
@@ -265,6 +297,15 @@ impl<'r> Session<'r> {
     }
 
     fn register(&mut self, name: &str, id: Option<Id<'_>>) -> Checked {
+        if let Some(exports) = id.and_then(|id| self.foreign.get(id.name())) {
+            for (export, memory) in exports.clone() {
+                let defined = self.linker.define(&self.store, name, &export, memory);
+                if let Err(error) = defined {
+                    return failed("a registered instance", error.to_string());
+                }
+            }
+            return Ok(());
+        }
         let instance = self.find_instance(id)?;
         match self.linker.instance(&self.store, name, instance) {
             Ok(_) => Ok(()),
@@ -273,7 +314,7 @@ impl<'r> Session<'r> {
     }
 
     fn refuel(&mut self) -> Result<()> {
-        self.runner.options.fuel.map_or(Ok(()), |fuel| self.store.set_fuel(fuel))
+        self.script.runner.options.fuel.map_or(Ok(()), |fuel| self.store.set_fuel(fuel))
     }
 
     /// Encodes a module's text: the outer error is that of the text.
@@ -285,7 +326,7 @@ impl<'r> Session<'r> {
     }
 
     fn load(&self, bytes: &[u8]) -> Result<Module> {
-        Module::new(&self.runner.engine, bytes)
+        Module::new(&self.script.runner.engine, bytes)
     }
 
     fn load_or_fail(&self, module: QuoteWat<'_>) -> Result<Module, Outcome> {

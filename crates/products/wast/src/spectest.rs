@@ -6,8 +6,8 @@
 
 use wasmoor::{Extern, ValType};
 use wasmoor::{
-    Features, Global, GlobalType, Linker, Memory, MemoryType, RefType, Result, Store, Table,
-    TableType, Val,
+    Features, Global, GlobalType, Linker, Memory, MemoryType, RefType, Result, SharedMemory, Store,
+    Table, TableType, Val,
 };
 
 const MODULE: &str = "spectest";
@@ -37,6 +37,17 @@ pub(crate) fn define(
     };
     let memory = Memory::new(&mut *store, memory)?;
     linker.define(&*store, MODULE, "memory", memory)?;
+    if features.contains(wasmoor::Feature::Threads) {
+        let ty = MemoryType {
+            minimum: 1,
+            maximum: Some(2),
+            index64: false,
+            shared: true,
+            page_size_log2: 16,
+        };
+        let memory = SharedMemory::new(linker.engine(), ty)?;
+        linker.define(&*store, MODULE, "shared_memory", memory)?;
+    }
     Ok(())
 }
 

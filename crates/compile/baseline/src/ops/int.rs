@@ -242,7 +242,7 @@ impl Gen<'_> {
     }
 
     /// The divisor in a register that the division leaves alone.
-    fn divisor(&mut self, right: Value, ty: Ty) -> Gpr {
+    pub(super) fn divisor(&mut self, right: Value, ty: Ty) -> Gpr {
         let reg = self.use_gpr(right);
         if reg != Gpr::RAX && reg != Gpr::RDX {
             return reg;
@@ -253,7 +253,7 @@ impl Gen<'_> {
     }
 
     /// Moves the dividend to rax, which then belongs to the operator.
-    fn dividend_to_rax(&mut self, left: Value) {
+    pub(super) fn dividend_to_rax(&mut self, left: Value) {
         if left.loc == Loc::Gpr(Gpr::RAX) {
             return;
         }
@@ -262,7 +262,7 @@ impl Gen<'_> {
         self.release(left);
     }
 
-    fn take_rdx(&mut self) {
+    pub(super) fn take_rdx(&mut self) {
         self.take_gpr(Gpr::RDX);
     }
 

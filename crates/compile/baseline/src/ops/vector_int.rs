@@ -298,7 +298,7 @@ impl Gen<'_> {
 }
 
 /// The same 16 bits in each lane.
-fn words(value: u16) -> [u8; 16] {
+pub(super) fn words(value: u16) -> [u8; 16] {
     let [low, high] = value.to_le_bytes();
     std::array::from_fn(|i| if i % 2 == 0 { low } else { high })
 }

@@ -4,7 +4,10 @@
 //! jumps to labels are resolved at the end of the function ([`Asm::finish`]), when all labels and
 //! the constants behind the code have their places.
 
+mod atomic;
 mod instructions;
+
+pub(crate) use atomic::Atomic;
 
 use super::buffer::Buffer;
 use super::insts::{self, Op};
@@ -92,6 +95,15 @@ impl VectorShift {
     pub(crate) const PSLLD: VectorShift = VectorShift(0x72, 6);
     pub(crate) const PSRLQ: VectorShift = VectorShift(0x73, 2);
     pub(crate) const PSLLQ: VectorShift = VectorShift(0x73, 6);
+}
+
+/// A multiplication and addition with one rounding, on all lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fused {
+    /// Lanes are `f64`.
+    pub(crate) double: bool,
+    /// The product is subtracted.
+    pub(crate) negated: bool,
 }
 
 /// Code under construction; see the head of this module.

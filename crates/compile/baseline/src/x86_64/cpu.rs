@@ -11,6 +11,8 @@ pub struct Cpu {
     pub bmi1: bool,
     /// BMI2: shifts by any register.
     pub bmi2: bool,
+    /// FMA: multiplication and addition with one rounding.
+    pub fma: bool,
 }
 
 impl Cpu {
@@ -25,6 +27,7 @@ impl Cpu {
                 lzcnt: has!("lzcnt"),
                 bmi1: has!("bmi1"),
                 bmi2: has!("bmi2"),
+                fma: has!("fma") && has!("avx"),
             })
         }
         #[cfg(not(target_arch = "x86_64"))]

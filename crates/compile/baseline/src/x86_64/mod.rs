@@ -8,6 +8,6 @@ mod regs;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use asm::{Alu, Asm, Label, Shift, VectorShift};
+pub(crate) use asm::{Alu, Asm, Atomic, Fused, Label, Shift, VectorShift};
 pub use cpu::Cpu;
 pub(crate) use regs::{Cc, Gpr, Mem, Rm, Size, Xmm};

@@ -1,7 +1,7 @@
 //! The encoder against an independent disassembler: every instruction of the list, with every
 //! register and every form of memory operand.
 
-use super::asm::{Alu, Asm, Shift, VectorShift};
+use super::asm::{Alu, Asm, Fused, Shift, VectorShift};
 use super::insts::{Op, all};
 use super::regs::{Cc, Gpr, Mem, Rm, Size, Xmm};
 use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind, Register};
@@ -316,6 +316,35 @@ fn shifts_by_any_register() {
                 assert_eq!(name_of(got.op2_register()), name(Gpr::RAX));
                 check_mem(&got, Mem::new(Gpr::R8, 64));
             }
+        }
+    }
+}
+
+#[test]
+fn fused_multiplications() {
+    let mnemonics = ["Vfmadd231ps", "Vfmadd231pd", "Vfnmadd231ps", "Vfnmadd231pd"];
+    for (number, mnemonic) in mnemonics.into_iter().enumerate() {
+        let op = Fused { double: number % 2 == 1, negated: number >= 2 };
+        for a in xmms() {
+            for b in xmms() {
+                let names = [a, b, Xmm(7)].map(xmm_name);
+                let expected: Vec<&str> = names.iter().map(String::as_str).collect();
+                check(|asm| asm.fused(op, a, b, Xmm(7)), mnemonic, &expected, None);
+                let names = [Xmm(8), a, b].map(xmm_name);
+                let expected: Vec<&str> = names.iter().map(String::as_str).collect();
+                check(|asm| asm.fused(op, Xmm(8), a, b), mnemonic, &expected, None);
+            }
+        }
+    }
+}
+
+#[test]
+fn wide_multiplications() {
+    for size in SIZES {
+        for reg in gprs() {
+            let name = gpr_name(reg, size);
+            check(|asm| asm.mul(size, reg), "Mul", &[&name], None);
+            check(|asm| asm.imul(size, reg), "Imul", &[&name], None);
         }
     }
 }

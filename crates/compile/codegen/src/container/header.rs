@@ -49,7 +49,8 @@ impl Header {
         put(12, &id.abi_version.to_le_bytes());
         let release = id.release.as_bytes();
         put(16, &release[..release.len().min(RELEASE_BYTES - 1)]);
-        put(48, &[id.arch, u8::from(id.fuel)]);
+        let choices = u8::from(id.fuel) | u8::from(id.relaxed_simd_deterministic) << 1;
+        put(48, &[id.arch, choices]);
         put(52, &id.features.to_le_bytes());
         put(56, &id.cpu.to_le_bytes());
         put(64, &guard.to_le_bytes());
@@ -97,7 +98,8 @@ impl Header {
                     CHECKED => MemoryMode::Checked,
                     guard_bytes => MemoryMode::Guard { guard_bytes },
                 },
-                fuel: bytes[49] != 0,
+                fuel: bytes[49] & 1 != 0,
+                relaxed_simd_deterministic: bytes[49] & 2 != 0,
             },
             file_bytes: number(bytes, 72),
             wasm_hash: field(bytes, 80),

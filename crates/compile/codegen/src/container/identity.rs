@@ -19,6 +19,8 @@ pub struct Identity {
     pub memory_mode: MemoryMode,
     /// Whether code counts fuel.
     pub fuel: bool,
+    /// Whether relaxed vector operators do what every machine can do.
+    pub relaxed_simd_deterministic: bool,
 }
 
 impl Identity {
@@ -33,6 +35,7 @@ impl Identity {
             features,
             memory_mode: tunables.memory_mode,
             fuel: tunables.fuel,
+            relaxed_simd_deterministic: tunables.relaxed_simd_deterministic,
         }
     }
 
@@ -63,6 +66,13 @@ impl Identity {
         } else if self.fuel != here.fuel {
             let counts = |fuel| if fuel { "counts fuel" } else { "does not count fuel" };
             format!("its code {}, but here code {}", counts(self.fuel), counts(here.fuel))
+        } else if self.relaxed_simd_deterministic != here.relaxed_simd_deterministic {
+            let are = |deterministic| if deterministic { "deterministic" } else { "fast" };
+            format!(
+                "its relaxed vector operators are {}, here they are {}",
+                are(self.relaxed_simd_deterministic),
+                are(here.relaxed_simd_deterministic)
+            )
         } else {
             return None;
         })
@@ -158,5 +168,6 @@ mod tests {
         with(|id| id.features |= 1 << 31, "proposals");
         with(|id| id.memory_mode = MemoryMode::Checked, "checked memories");
         with(|id| id.fuel = true, "counts fuel");
+        with(|id| id.relaxed_simd_deterministic = true, "are deterministic");
     }
 }

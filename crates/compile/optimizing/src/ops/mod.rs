@@ -2,9 +2,12 @@
 //!
 //! `visitor` covers everything but vectors, `simd` those, and `dead` what cannot be reached.
 
+mod atomic;
 mod dead;
+mod relaxed;
 mod simd;
 mod visitor;
+mod wide;
 
 pub(crate) use dead::DeadCode;
 

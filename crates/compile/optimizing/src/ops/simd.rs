@@ -4,7 +4,7 @@
 //! keep their lanes until something needs `I8X16`.
 
 use super::Operators;
-use crate::error::{Result, unsupported};
+use crate::error::Result;
 use crate::translate::Translator;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{ConstantData, InstBuilder as _, Type, Value, types};
@@ -121,7 +121,7 @@ impl Translator<'_> {
     }
 
     /// Half of a vector's lanes, extended to twice their width.
-    fn widen_half(&mut self, vector: Value, half: Half) -> Value {
+    pub(super) fn widen_half(&mut self, vector: Value, half: Half) -> Value {
         let ins = self.builder.ins();
         match half {
             Half::LowSigned => ins.swiden_low(vector),
@@ -146,7 +146,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn extended_pairwise_add(&mut self, from: Type, low: Half, high: Half) -> Result {
+    pub(super) fn extended_pairwise_add(&mut self, from: Type, low: Half, high: Half) -> Result {
         let vector = self.pop_vector(from)?;
         let (low, high) = (self.widen_half(vector, low), self.widen_half(vector, high));
         let vector = self.builder.ins().iadd_pairwise(low, high);
@@ -166,12 +166,17 @@ impl Translator<'_> {
         Ok(())
     }
 
+    /// A literal zero of these lanes.
+    pub(super) fn vector_zero(&mut self, ty: Type) -> Value {
+        let zero = self.builder.func.dfg.constants.insert(ConstantData::from([0; 16].as_slice()));
+        self.builder.ins().vconst(ty, zero)
+    }
+
     /// `f64x2` to `i32x4` with zeros in the upper half.
-    fn truncate_to_low_half(&mut self, signed: bool) -> Result {
+    pub(super) fn truncate_to_low_half(&mut self, signed: bool) -> Result {
         let vector = self.pop_vector(F64X2)?;
         // The backend narrows this vector only together with the conversion and a literal zero.
-        let zero = self.builder.func.dfg.constants.insert(ConstantData::from([0; 16].as_slice()));
-        let zero = self.builder.ins().vconst(I64X2, zero);
+        let zero = self.vector_zero(I64X2);
         let vector = if signed {
             let wide = self.builder.ins().fcvt_to_sint_sat(I64X2, vector);
             self.builder.ins().snarrow(wide, zero)
@@ -207,7 +212,7 @@ enum Shift {
 
 /// Which half of the lanes is extended, and how.
 #[derive(Clone, Copy)]
-enum Half {
+pub(super) enum Half {
     LowSigned,
     HighSigned,
     LowUnsigned,
@@ -300,20 +305,6 @@ macro_rules! extract_lanes {
 macro_rules! replace_lanes {
     ($($visit:ident = $ty:ident;)*) => {
         $( fn $visit(&mut self, lane: u8) -> Result { self.0.replace_lane($ty, lane) } )*
-    };
-}
-
-/// Relaxed operators are not handled.
-macro_rules! refuse {
-    ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
-        $( refuse!(@$proposal $op $visit ($($($arg: $ty),*)?)); )*
-    };
-    (@simd $($rest:tt)*) => {};
-    (@$proposal:ident $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
-        fn $visit(&mut self, $($arg: $ty),*) -> Result {
-            $( let _ = $arg; )*
-            Err(unsupported(concat!("the operator ", stringify!($op))))
-        }
     };
 }
 
@@ -632,5 +623,43 @@ impl VisitSimdOperator<'_> for Operators<'_, '_> {
         visit_f64x2_promote_low_f32x4 = fvpromote_low(F32X4);
     }
 
-    wasmparser::for_each_visit_simd_operator!(refuse);
+    // Relaxed operators.
+
+    with_lanes! {
+        visit_i8x16_relaxed_swizzle = relaxed_swizzle();
+        visit_i32x4_relaxed_trunc_f32x4_s = relaxed_truncate();
+        visit_i32x4_relaxed_trunc_f64x2_s_zero = relaxed_truncate_doubles();
+        visit_i32x4_relaxed_trunc_f64x2_u_zero = truncate_to_low_half(false);
+        visit_f32x4_relaxed_madd = relaxed_multiply_add(F32X4, false);
+        visit_f32x4_relaxed_nmadd = relaxed_multiply_add(F32X4, true);
+        visit_f64x2_relaxed_madd = relaxed_multiply_add(F64X2, false);
+        visit_f64x2_relaxed_nmadd = relaxed_multiply_add(F64X2, true);
+        visit_f32x4_relaxed_min = relaxed_min(F32X4);
+        visit_f32x4_relaxed_max = relaxed_max(F32X4);
+        visit_f64x2_relaxed_min = relaxed_min(F64X2);
+        visit_f64x2_relaxed_max = relaxed_max(F64X2);
+        visit_i16x8_relaxed_q15mulr_s = relaxed_q15_multiply();
+        visit_i16x8_relaxed_dot_i8x16_i7x16_s = relaxed_dot();
+        visit_i32x4_relaxed_dot_i8x16_i7x16_add_s = relaxed_dot_add();
+    }
+
+    unary! {
+        visit_i32x4_relaxed_trunc_f32x4_u = fcvt_to_uint_sat(F32X4) -> I32X4;
+    }
+
+    fn visit_i8x16_relaxed_laneselect(&mut self) -> Result {
+        self.visit_v128_bitselect()
+    }
+
+    fn visit_i16x8_relaxed_laneselect(&mut self) -> Result {
+        self.visit_v128_bitselect()
+    }
+
+    fn visit_i32x4_relaxed_laneselect(&mut self) -> Result {
+        self.visit_v128_bitselect()
+    }
+
+    fn visit_i64x2_relaxed_laneselect(&mut self) -> Result {
+        self.visit_v128_bitselect()
+    }
 }

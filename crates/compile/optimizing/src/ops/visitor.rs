@@ -7,17 +7,17 @@ use super::Operators;
 use crate::error::{Result, unsupported};
 use crate::translate::Translator;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder as _, Type, Value, types};
+use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder as _, Type, Value, types};
 use cranelift_frontend::FuncInstBuilder;
 use types::{F32, F64, I8, I16, I32, I64};
-use wasmoor_abi::{DataIndex, ElemIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex};
+use wasmoor_abi::{DataIndex, ElemIndex, FuncIndex, GlobalIndex, Libcall, MemoryIndex, TableIndex};
 use wasmoor_abi::{TrapCode, TypeIndex};
 use wasmparser::{
     BlockType, BrTable, Ieee32, Ieee64, MemArg, TryTable, VisitOperator, VisitSimdOperator,
 };
 
 /// Makes one instruction.
-type Ins<'short, 'long> = FuncInstBuilder<'short, 'long>;
+pub(super) type Ins<'short, 'long> = FuncInstBuilder<'short, 'long>;
 
 impl<'a> Translator<'a> {
     /// Replaces the topmost value.
@@ -158,6 +158,13 @@ macro_rules! narrow_stores {
     };
 }
 
+/// Atomic memory operators.
+macro_rules! atomics {
+    ($($visit:ident = $method:ident($($arg:expr),*);)*) => {
+        $( fn $visit(&mut self, memarg: MemArg) -> Result { self.0.$method(&memarg, $($arg),*) } )*
+    };
+}
+
 /// Operators of proposals that are not handled.
 macro_rules! refuse {
     ($(@$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
@@ -172,6 +179,8 @@ macro_rules! refuse {
     (@function_references $($rest:tt)*) => {};
     (@exceptions $($rest:tt)*) => {};
     (@legacy_exceptions $($rest:tt)*) => {};
+    (@wide_arithmetic $($rest:tt)*) => {};
+    (@threads $($rest:tt)*) => {};
     (@$proposal:ident $op:ident $visit:ident ($($arg:ident: $ty:ty),*)) => {
         fn $visit(&mut self, $($arg: $ty),*) -> Result {
             $( let _ = $arg; )*
@@ -672,6 +681,100 @@ impl<'a> VisitOperator<'a> for Operators<'_, '_> {
 
     fn visit_i64_extend32_s(&mut self) -> Result {
         self.0.extend_part(I32, I64)
+    }
+
+    // Wide arithmetic.
+
+    fn visit_i64_add128(&mut self) -> Result {
+        self.0.binary_wide(|ins, left, right| ins.iadd(left, right))
+    }
+
+    fn visit_i64_sub128(&mut self) -> Result {
+        self.0.binary_wide(|ins, left, right| ins.isub(left, right))
+    }
+
+    fn visit_i64_mul_wide_s(&mut self) -> Result {
+        self.0.multiply_wide(|ins, half| ins.sextend(types::I128, half))
+    }
+
+    fn visit_i64_mul_wide_u(&mut self) -> Result {
+        self.0.multiply_wide(|ins, half| ins.uextend(types::I128, half))
+    }
+
+    // Atomic memory operators.
+
+    fn visit_atomic_fence(&mut self, _: wasmparser::Ordering) -> Result {
+        self.0.atomic_fence();
+        Ok(())
+    }
+
+    atomics! {
+        visit_memory_atomic_notify = atomic_notify();
+        visit_memory_atomic_wait32 = atomic_wait(Libcall::memory_wait32);
+        visit_memory_atomic_wait64 = atomic_wait(Libcall::memory_wait64);
+        visit_i32_atomic_load = atomic_load(I32, I32);
+        visit_i32_atomic_load8_u = atomic_load(I8, I32);
+        visit_i32_atomic_load16_u = atomic_load(I16, I32);
+        visit_i64_atomic_load = atomic_load(I64, I64);
+        visit_i64_atomic_load8_u = atomic_load(I8, I64);
+        visit_i64_atomic_load16_u = atomic_load(I16, I64);
+        visit_i64_atomic_load32_u = atomic_load(I32, I64);
+        visit_i32_atomic_store = atomic_store(I32);
+        visit_i32_atomic_store8 = atomic_store(I8);
+        visit_i32_atomic_store16 = atomic_store(I16);
+        visit_i64_atomic_store = atomic_store(I64);
+        visit_i64_atomic_store8 = atomic_store(I8);
+        visit_i64_atomic_store16 = atomic_store(I16);
+        visit_i64_atomic_store32 = atomic_store(I32);
+        visit_i32_atomic_rmw_add = atomic_rmw(AtomicRmwOp::Add, I32, I32);
+        visit_i32_atomic_rmw8_add_u = atomic_rmw(AtomicRmwOp::Add, I8, I32);
+        visit_i32_atomic_rmw16_add_u = atomic_rmw(AtomicRmwOp::Add, I16, I32);
+        visit_i64_atomic_rmw_add = atomic_rmw(AtomicRmwOp::Add, I64, I64);
+        visit_i64_atomic_rmw8_add_u = atomic_rmw(AtomicRmwOp::Add, I8, I64);
+        visit_i64_atomic_rmw16_add_u = atomic_rmw(AtomicRmwOp::Add, I16, I64);
+        visit_i64_atomic_rmw32_add_u = atomic_rmw(AtomicRmwOp::Add, I32, I64);
+        visit_i32_atomic_rmw_sub = atomic_rmw(AtomicRmwOp::Sub, I32, I32);
+        visit_i32_atomic_rmw8_sub_u = atomic_rmw(AtomicRmwOp::Sub, I8, I32);
+        visit_i32_atomic_rmw16_sub_u = atomic_rmw(AtomicRmwOp::Sub, I16, I32);
+        visit_i64_atomic_rmw_sub = atomic_rmw(AtomicRmwOp::Sub, I64, I64);
+        visit_i64_atomic_rmw8_sub_u = atomic_rmw(AtomicRmwOp::Sub, I8, I64);
+        visit_i64_atomic_rmw16_sub_u = atomic_rmw(AtomicRmwOp::Sub, I16, I64);
+        visit_i64_atomic_rmw32_sub_u = atomic_rmw(AtomicRmwOp::Sub, I32, I64);
+        visit_i32_atomic_rmw_and = atomic_rmw(AtomicRmwOp::And, I32, I32);
+        visit_i32_atomic_rmw8_and_u = atomic_rmw(AtomicRmwOp::And, I8, I32);
+        visit_i32_atomic_rmw16_and_u = atomic_rmw(AtomicRmwOp::And, I16, I32);
+        visit_i64_atomic_rmw_and = atomic_rmw(AtomicRmwOp::And, I64, I64);
+        visit_i64_atomic_rmw8_and_u = atomic_rmw(AtomicRmwOp::And, I8, I64);
+        visit_i64_atomic_rmw16_and_u = atomic_rmw(AtomicRmwOp::And, I16, I64);
+        visit_i64_atomic_rmw32_and_u = atomic_rmw(AtomicRmwOp::And, I32, I64);
+        visit_i32_atomic_rmw_or = atomic_rmw(AtomicRmwOp::Or, I32, I32);
+        visit_i32_atomic_rmw8_or_u = atomic_rmw(AtomicRmwOp::Or, I8, I32);
+        visit_i32_atomic_rmw16_or_u = atomic_rmw(AtomicRmwOp::Or, I16, I32);
+        visit_i64_atomic_rmw_or = atomic_rmw(AtomicRmwOp::Or, I64, I64);
+        visit_i64_atomic_rmw8_or_u = atomic_rmw(AtomicRmwOp::Or, I8, I64);
+        visit_i64_atomic_rmw16_or_u = atomic_rmw(AtomicRmwOp::Or, I16, I64);
+        visit_i64_atomic_rmw32_or_u = atomic_rmw(AtomicRmwOp::Or, I32, I64);
+        visit_i32_atomic_rmw_xor = atomic_rmw(AtomicRmwOp::Xor, I32, I32);
+        visit_i32_atomic_rmw8_xor_u = atomic_rmw(AtomicRmwOp::Xor, I8, I32);
+        visit_i32_atomic_rmw16_xor_u = atomic_rmw(AtomicRmwOp::Xor, I16, I32);
+        visit_i64_atomic_rmw_xor = atomic_rmw(AtomicRmwOp::Xor, I64, I64);
+        visit_i64_atomic_rmw8_xor_u = atomic_rmw(AtomicRmwOp::Xor, I8, I64);
+        visit_i64_atomic_rmw16_xor_u = atomic_rmw(AtomicRmwOp::Xor, I16, I64);
+        visit_i64_atomic_rmw32_xor_u = atomic_rmw(AtomicRmwOp::Xor, I32, I64);
+        visit_i32_atomic_rmw_xchg = atomic_rmw(AtomicRmwOp::Xchg, I32, I32);
+        visit_i32_atomic_rmw8_xchg_u = atomic_rmw(AtomicRmwOp::Xchg, I8, I32);
+        visit_i32_atomic_rmw16_xchg_u = atomic_rmw(AtomicRmwOp::Xchg, I16, I32);
+        visit_i64_atomic_rmw_xchg = atomic_rmw(AtomicRmwOp::Xchg, I64, I64);
+        visit_i64_atomic_rmw8_xchg_u = atomic_rmw(AtomicRmwOp::Xchg, I8, I64);
+        visit_i64_atomic_rmw16_xchg_u = atomic_rmw(AtomicRmwOp::Xchg, I16, I64);
+        visit_i64_atomic_rmw32_xchg_u = atomic_rmw(AtomicRmwOp::Xchg, I32, I64);
+        visit_i32_atomic_rmw_cmpxchg = atomic_cmpxchg(I32, I32);
+        visit_i32_atomic_rmw8_cmpxchg_u = atomic_cmpxchg(I8, I32);
+        visit_i32_atomic_rmw16_cmpxchg_u = atomic_cmpxchg(I16, I32);
+        visit_i64_atomic_rmw_cmpxchg = atomic_cmpxchg(I64, I64);
+        visit_i64_atomic_rmw8_cmpxchg_u = atomic_cmpxchg(I8, I64);
+        visit_i64_atomic_rmw16_cmpxchg_u = atomic_cmpxchg(I16, I64);
+        visit_i64_atomic_rmw32_cmpxchg_u = atomic_cmpxchg(I32, I64);
     }
 
     wasmparser::for_each_visit_operator!(refuse);

@@ -146,6 +146,12 @@ impl<'a> Translator<'a> {
         let direct = shape.params.is_empty() && shape.results.is_empty();
         let other = self.builder.create_block();
         let branch = self.builder.ins().brif(condition, then, &[], other, &[]);
+        match self.branch_hint() {
+            Some(false) => self.builder.set_cold_block(then),
+            // A label may be reached otherwise too.
+            Some(true) if !direct => self.builder.set_cold_block(other),
+            _ => {}
+        }
         self.builder.seal_block(then);
         let frame = validated(self.frames.last_mut(), "an open block")?;
         if direct {
@@ -276,11 +282,30 @@ impl<'a> Translator<'a> {
     /// `br_if`.
     pub(crate) fn br_if(&mut self, condition: Value, label: u32) -> Result {
         let depth = self.label_depth(label)?;
-        let target = self.label_block(depth);
-        let args = self.label_args(depth)?;
-        let next = self.builder.create_block();
-        self.builder.ins().brif(condition, target, &args, next, &[]);
-        self.args = args;
+        let hint = self.branch_hint();
+        let next = if hint == Some(false) {
+            let next = self.builder.create_block();
+            // The label may be reached otherwise too: only the way to it is cold.
+            // What is converted for the label must be so on both ways.
+            self.canonicalize_top(self.frames[depth].label_types().len())?;
+            let way = self.builder.create_block();
+            self.builder.set_cold_block(way);
+            self.builder.ins().brif(condition, way, &[], next, &[]);
+            self.builder.seal_block(way);
+            self.builder.switch_to_block(way);
+            self.branch(depth)?;
+            next
+        } else {
+            let target = self.label_block(depth);
+            let args = self.label_args(depth)?;
+            let next = self.builder.create_block();
+            self.builder.ins().brif(condition, target, &args, next, &[]);
+            self.args = args;
+            if hint == Some(true) {
+                self.builder.set_cold_block(next);
+            }
+            next
+        };
         self.builder.seal_block(next);
         self.builder.switch_to_block(next);
         Ok(())

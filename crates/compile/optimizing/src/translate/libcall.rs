@@ -23,7 +23,7 @@ impl Translator<'_> {
     }
 
     /// Calls an entry that returns something.
-    pub(super) fn libcall_with_result(&mut self, libcall: Libcall, args: &[Value]) -> Value {
+    pub(crate) fn libcall_with_result(&mut self, libcall: Libcall, args: &[Value]) -> Value {
         debug_assert!(libcall.result().is_some());
         let call = self.libcall(libcall, args);
         self.builder.inst_results(call)[0]
@@ -42,7 +42,13 @@ impl Translator<'_> {
     /// `memory.size`.
     pub(crate) fn memory_size(&mut self, memory: MemoryIndex) -> Result {
         let ty = self.memory_type(memory)?;
-        let length = self.memory_length(memory, &ty);
+        let length = if ty.shared {
+            // As current as what else this thread has seen of the others.
+            let definition = self.memory_definition(memory, &ty);
+            self.shared_length(memory, definition)
+        } else {
+            self.memory_length(memory, &ty)
+        };
         let pages = self.builder.ins().ushr_imm_u(length, i64::from(ty.page_size_log2));
         let pages = self.narrow(pages, ty.index64);
         self.push(pages);
@@ -65,6 +71,11 @@ impl Translator<'_> {
     pub(crate) fn memory_fill(&mut self, memory: MemoryIndex) -> Result {
         let (dst, value, len) = self.pop3()?;
         let (dst, len) = (self.widen(dst), self.widen(len));
+        if self.memory_type(memory)?.shared {
+            let number = self.iconst32(memory.as_u32());
+            self.libcall(Libcall::memory_fill, &[number, dst, value, len]);
+            return Ok(());
+        }
         let dst = self.bulk_address(memory, dst, len)?;
         self.libcall(Libcall::fill_bytes, &[dst, value, len]);
         Ok(())
@@ -75,6 +86,12 @@ impl Translator<'_> {
         let (dst_memory, src_memory) = (dst, src);
         let (dst, src, len) = self.pop3()?;
         let (dst, src, len) = (self.widen(dst), self.widen(src), self.widen(len));
+        if self.memory_type(dst_memory)?.shared || self.memory_type(src_memory)?.shared {
+            let numbers = [dst_memory, src_memory].map(|memory| self.iconst32(memory.as_u32()));
+            let args = [numbers[0], numbers[1], dst, src, len];
+            self.libcall(Libcall::memory_copy, &args);
+            return Ok(());
+        }
         let dst = self.bulk_address(dst_memory, dst, len)?;
         let src = self.bulk_address(src_memory, src, len)?;
         self.libcall(Libcall::copy_bytes, &[dst, src, len]);

@@ -35,9 +35,9 @@ pub(crate) struct Address {
 
 /// Base and length of a memory, as far as the machine code's mode needs them.
 #[derive(Clone, Copy)]
-struct Definition {
-    pointer: Value,
-    offset: u32,
+pub(crate) struct Definition {
+    pub(crate) pointer: Value,
+    pub(crate) offset: u32,
 }
 
 impl Translator<'_> {
@@ -174,7 +174,7 @@ impl Translator<'_> {
         self.builder.ins().load(types::I64, flags, definition.pointer, offset)
     }
 
-    fn memory_definition(&mut self, memory: MemoryIndex, ty: &MemoryType) -> Definition {
+    pub(super) fn memory_definition(&mut self, memory: MemoryIndex, ty: &MemoryType) -> Definition {
         match self.module.layout.memory(memory, ty) {
             Place::Inline(offset) => Definition { pointer: self.vmctx(), offset },
             Place::Behind(offset) => Definition { pointer: self.vmctx_constant(offset), offset: 0 },

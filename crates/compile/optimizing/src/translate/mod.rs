@@ -27,10 +27,13 @@ mod table;
 mod value;
 
 pub(crate) use control::Frame;
+pub(crate) use environment::{Region, trap_code};
+pub(crate) use memory::Definition;
 
 use crate::budget::Budget;
 use crate::error::{Result, internal, too_large};
 use crate::ops::{DeadCode, Operators};
+use crate::settings;
 use crate::signature::{ResultShape, clif_type};
 use call::CallCache;
 use control::{BlockShape, FrameKind};
@@ -44,7 +47,7 @@ use wasmoor_abi::call::Convention;
 use wasmoor_abi::handlers::HandlerRegion;
 use wasmoor_abi::{FuncType, ValType};
 use wasmoor_codegen::CompileJob;
-use wasmoor_module::Module;
+use wasmoor_module::{BranchHint, Module};
 use wasmparser::{BinaryReader, FunctionBody};
 
 /// Buffers that a worker keeps between functions.
@@ -62,6 +65,8 @@ pub(crate) struct Target<'a> {
     pub(crate) isa: &'a dyn TargetIsa,
     pub(crate) convention: &'a Convention,
     pub(crate) budget: &'a Budget,
+    /// Whether the CPU multiplies and adds with one rounding.
+    pub(crate) fma: bool,
 }
 
 /// What translation leaves besides the CLIF.
@@ -99,6 +104,11 @@ pub(crate) struct Translator<'a> {
     poll_blocks: Vec<ir::Block>,
     has_call: bool,
     segment: Segment,
+    /// Branch hints that are still to come, and the offset of the body they count from.
+    hints: &'a [BranchHint],
+    body_start: u32,
+    /// Offset of the operator at hand in the module.
+    offset: u32,
 }
 
 /// Translates the job's function into `func`, which has its signature already.
@@ -135,6 +145,9 @@ pub(crate) fn translate<'a>(
         poll_blocks: Vec::new(),
         has_call: false,
         segment: Segment::default(),
+        hints: module.branch_hints(module.func_index(job.func)),
+        body_start: module.bodies[job.func].range.start,
+        offset: 0,
     };
     translator.stack.clear();
     translator.locals.clear();
@@ -221,7 +234,22 @@ impl<'a> Translator<'a> {
     fn locate(&mut self, offset: u64) {
         // Modules are at most 1 GiB long.
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        self.offset = offset;
         self.builder.set_srcloc(SourceLoc::new(offset));
+    }
+
+    /// Whether the branch at hand is likely to be taken, if anything is known.
+    fn branch_hint(&mut self) -> Option<bool> {
+        let offset = self.offset.saturating_sub(self.body_start);
+        while let [(at, likely), rest @ ..] = self.hints
+            && *at <= offset
+        {
+            self.hints = rest;
+            if *at == offset {
+                return Some(*likely);
+            }
+        }
+        None
     }
 
     /// Gives up on functions that grow beyond the budget. Values count too: a few operators
@@ -254,6 +282,21 @@ impl<'a> Translator<'a> {
             ValType::F64 => self.builder.ins().f64const(0.0),
             ValType::V128 => self.vector_constant([0; 16]),
         }
+    }
+
+    /// Whether relaxed operators must do what every machine can do.
+    pub(crate) fn is_deterministic(&self) -> bool {
+        self.job.tunables.relaxed_simd_deterministic
+    }
+
+    /// Whether code is made for x86-64.
+    pub(crate) fn is_x86_64(&self) -> bool {
+        self.target.isa.name() == settings::X86_64
+    }
+
+    /// Whether the CPU multiplies and adds with one rounding.
+    pub(crate) fn has_fma(&self) -> bool {
+        self.target.fma
     }
 
     /// The platform's C convention, for libcalls.

@@ -646,4 +646,14 @@ libcalls! {
         // SAFETY: machine code has checked the range.
         unsafe { std::ptr::write_bytes(dst as *mut u8, value as u8, len as usize) };
     }
+    memory_notify(_state, _memory: u32, _address: u64, _count: u32) -> u64 {
+        // These memories belong to one thread.
+        0
+    }
+    memory_wait32(_state, _memory: u32, _address: u64, _expected: u32, _timeout: u64) -> u64 {
+        machine::raise(TrapCode::ExpectedSharedMemory)
+    }
+    memory_wait64(_state, _memory: u32, _address: u64, _expected: u64, _timeout: u64) -> u64 {
+        machine::raise(TrapCode::ExpectedSharedMemory)
+    }
 }

@@ -1,6 +1,6 @@
 //! Instructions by name: moves, integer arithmetic, vectors.
 
-use super::{Alu, Asm, Fixup, Shift, Target, VectorShift};
+use super::{Alu, Asm, Fixup, Fused, Shift, Target, VectorShift};
 use crate::x86_64::insts::{self, Op};
 use crate::x86_64::regs::{Cc, Gpr, Mem, Operand, Rm, Size, Xmm};
 
@@ -164,10 +164,25 @@ impl Asm {
         }
     }
 
-    /// `div` (6), `idiv` (7).
+    /// `neg` (3), `mul` (4), `imul` (5), `div` (6), `idiv` (7).
     fn group3(&mut self, number: u8, size: Size, rm: Operand) {
         let op = Op { prefix: 0, map: 0, opcode: 0xf7 };
         self.emit(op, size.wide(), false, number, rm);
+    }
+
+    /// Changes the sign.
+    pub(crate) fn neg(&mut self, size: Size, reg: Gpr) {
+        self.group3(3, size, Rm::Reg(reg.0));
+    }
+
+    /// Multiplies rax: the product is in rdx:rax.
+    pub(crate) fn mul(&mut self, size: Size, reg: Gpr) {
+        self.group3(4, size, Rm::Reg(reg.0));
+    }
+
+    /// Multiplies rax, signed: the product is in rdx:rax.
+    pub(crate) fn imul(&mut self, size: Size, reg: Gpr) {
+        self.group3(5, size, Rm::Reg(reg.0));
     }
 
     /// Divides rdx:rax.
@@ -287,5 +302,15 @@ impl Asm {
         };
         self.xx(op, reg, Mem::rip());
         self.fixups.push(Fixup { at: self.here() - 4, target: Target::Narrow(at as u32) });
+    }
+
+    /// `vfmadd231ps` and its relatives: `sum += left * right` with one rounding, or `-=`.
+    pub(crate) fn fused(&mut self, op: Fused, sum: Xmm, left: Xmm, right: Xmm) {
+        let inverted = |bit: u8, at: u8| (!bit & 1) << at;
+        let second = inverted(sum.0 >> 3, 7) | 0x40 | inverted(right.0 >> 3, 5) | 2;
+        let third = u8::from(op.double) << 7 | (!left.0 & 0xf) << 3 | 1;
+        let opcode = if op.negated { 0xbc } else { 0xb8 };
+        let head = 0xc4 | u64::from(second) << 8 | u64::from(third) << 16 | opcode << 24;
+        self.operand(head, 4, sum.0, Rm::Reg(right.0));
     }
 }

@@ -1,0 +1,142 @@
+//! Relaxed vector operators.
+//!
+//! Each is what the machine does fastest, or under `Tunables::relaxed_simd_deterministic` what
+//! every machine can do. The baseline compiler makes the same choices, so that the results of a
+//! function do not change when it is compiled again. Multiplications and additions are fused
+//! wherever the CPU can (an engine refuses the deterministic mode where it cannot); lanes are
+//! always selected bit by bit.
+
+use super::simd::Half;
+use crate::error::Result;
+use crate::translate::Translator;
+use cranelift_codegen::ir::condcodes::FloatCC;
+use cranelift_codegen::ir::{InstBuilder as _, Type, types};
+use types::{F32X4, F64X2, I8X16, I16X8, I32X4, I64X2};
+
+impl Translator<'_> {
+    /// Whether instructions of x86-64 may be used whose results differ from other machines'.
+    fn is_fast(&self) -> bool {
+        self.is_x86_64() && !self.is_deterministic()
+    }
+
+    pub(super) fn relaxed_swizzle(&mut self) -> Result {
+        let (bytes, indices) = self.pop2_vectors(I8X16)?;
+        let result = if self.is_fast() {
+            self.builder.ins().x86_pshufb(bytes, indices)
+        } else {
+            self.builder.ins().swizzle(bytes, indices)
+        };
+        self.push(result);
+        Ok(())
+    }
+
+    pub(super) fn relaxed_truncate(&mut self) -> Result {
+        let vector = self.pop_vector(F32X4)?;
+        let result = if self.is_fast() {
+            self.builder.ins().x86_cvtt2dq(I32X4, vector)
+        } else {
+            self.builder.ins().fcvt_to_sint_sat(I32X4, vector)
+        };
+        self.push(result);
+        Ok(())
+    }
+
+    pub(super) fn relaxed_truncate_doubles(&mut self) -> Result {
+        if !self.is_fast() {
+            return self.truncate_to_low_half(true);
+        }
+        let vector = self.pop_vector(F64X2)?;
+        let wide = self.builder.ins().x86_cvtt2dq(I64X2, vector);
+        let zero = self.vector_zero(I64X2);
+        let result = self.builder.ins().snarrow(wide, zero);
+        self.push(result);
+        Ok(())
+    }
+
+    pub(super) fn relaxed_multiply_add(&mut self, ty: Type, negated: bool) -> Result {
+        let addend = self.pop_vector(ty)?;
+        let (left, right) = self.pop2_vectors(ty)?;
+        let result = match (self.has_fma(), negated) {
+            (true, false) => self.builder.ins().fma(left, right, addend),
+            (true, true) => {
+                let left = self.builder.ins().fneg(left);
+                self.builder.ins().fma(left, right, addend)
+            }
+            (false, _) => {
+                let product = self.builder.ins().fmul(left, right);
+                match negated {
+                    true => self.builder.ins().fsub(addend, product),
+                    false => self.builder.ins().fadd(addend, product),
+                }
+            }
+        };
+        self.push(result);
+        Ok(())
+    }
+
+    /// `relaxed_min`: the second operand unless the first is less.
+    pub(super) fn relaxed_min(&mut self, ty: Type) -> Result {
+        let (first, second) = self.pop2_vectors(ty)?;
+        let result = if self.is_fast() {
+            let mask = self.builder.ins().fcmp(FloatCC::LessThan, first, second);
+            let mask = self.cast(mask, ty);
+            self.builder.ins().bitselect(mask, first, second)
+        } else {
+            self.builder.ins().fmin(first, second)
+        };
+        self.push(result);
+        Ok(())
+    }
+
+    /// `relaxed_max`: the second operand unless the first is greater.
+    pub(super) fn relaxed_max(&mut self, ty: Type) -> Result {
+        let (first, second) = self.pop2_vectors(ty)?;
+        let result = if self.is_fast() {
+            let mask = self.builder.ins().fcmp(FloatCC::LessThan, second, first);
+            let mask = self.cast(mask, ty);
+            self.builder.ins().bitselect(mask, first, second)
+        } else {
+            self.builder.ins().fmax(first, second)
+        };
+        self.push(result);
+        Ok(())
+    }
+
+    pub(super) fn relaxed_q15_multiply(&mut self) -> Result {
+        let (left, right) = self.pop2_vectors(I16X8)?;
+        let result = if self.is_fast() {
+            self.builder.ins().x86_pmulhrsw(left, right)
+        } else {
+            self.builder.ins().sqmul_round_sat(left, right)
+        };
+        self.push(result);
+        Ok(())
+    }
+
+    pub(super) fn relaxed_dot(&mut self) -> Result {
+        let (left, right) = self.pop2_vectors(I8X16)?;
+        let result = if self.is_fast() {
+            // The signed factor first.
+            self.builder.ins().x86_pmaddubsw(left, right)
+        } else {
+            let mut half = |half| {
+                let (left, right) = (self.widen_half(left, half), self.widen_half(right, half));
+                self.builder.ins().imul(left, right)
+            };
+            let (low, high) = (half(Half::LowSigned), half(Half::HighSigned));
+            self.builder.ins().iadd_pairwise(low, high)
+        };
+        self.push(result);
+        Ok(())
+    }
+
+    pub(super) fn relaxed_dot_add(&mut self) -> Result {
+        let addend = self.pop_vector(I32X4)?;
+        self.relaxed_dot()?;
+        self.extended_pairwise_add(I16X8, Half::LowSigned, Half::HighSigned)?;
+        let sums = self.pop_vector(I32X4)?;
+        let result = self.builder.ins().iadd(sums, addend);
+        self.push(result);
+        Ok(())
+    }
+}
