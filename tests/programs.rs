@@ -122,4 +122,5 @@ programs! {
     program_python_3_11 = "python-3.11";
     program_icepll = "icepll";
     program_wasm_ld = "wasm-ld-8";
+    program_yosys = "yosys";
 }

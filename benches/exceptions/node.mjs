@@ -1,0 +1,6 @@
+// Runs one export of a module: node node.mjs FILE EXPORT COUNT
+import { readFileSync } from "node:fs";
+
+const [file, name, count] = process.argv.slice(2);
+const { instance } = await WebAssembly.instantiate(readFileSync(file));
+console.log(instance.exports[name](Number(count)));
