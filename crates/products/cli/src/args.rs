@@ -99,7 +99,8 @@ pub(crate) struct Run {
     /// The most descriptors that the guest may have at a time [default: 4096]
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_open_files: Option<u64>,
-    /// The most bytes that the guest may write to files, streams and sockets together
+    /// The most bytes that the guest may write, to files, streams and sockets together; each file,
+    /// directory or link that it creates counts as 4 KiB
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, help_heading = "Limits")]
     pub(crate) max_output: Option<u64>,
     /// Stack for the guest's calls

@@ -4,9 +4,10 @@
 //! memory. A descriptor that the embedder inherited (a terminal, a pipe to its parent) shares its
 //! state with other processes, so flags that a guest sets on it are kept here and not in the kernel.
 
+use crate::charge;
 use crate::core::Guard;
 use crate::directory::{DirectoryStream, Entry};
-use crate::meter::{Meter, Resource};
+use crate::meter::Meter;
 use crate::mount::Node;
 use crate::rights::Rights;
 use crate::stat::{FileKind, FileStat};
@@ -397,12 +398,12 @@ impl Descriptor {
     /// `ENOSPC` when the meter grants no more output, `EBADF` for something to read only, else
     /// those of `writev`.
     pub fn write(&mut self, guard: &Guard, vecs: &mut IoVecs<'_>) -> Result<usize> {
+        if let Some(fd) = self.file_to_write()? {
+            let write = |vecs: &IoVecs<'_>| guard.interrupt.retry(|| vectored::writev(fd, vecs));
+            return charge::write(guard, vecs, Some((fd, None)), write);
+        }
         let object = &mut self.object;
-        metered(guard, vecs, |vecs| match object {
-            Object::Node(node) => {
-                let fd = node.fd_to_change()?;
-                guard.interrupt.retry(|| vectored::writev(fd, vecs))
-            }
+        charge::write(guard, vecs, None, |vecs| match object {
             Object::Kernel(handed) => {
                 handed.check_ready(PollFlags::OUT)?;
                 let fd = handed.fd.as_fd();
@@ -414,8 +415,19 @@ impl Descriptor {
                 guard.interrupt.retry(|| stream::write(output.as_mut(), vecs))
             }
             Object::Null => Ok(vecs.bytes()),
-            Object::Input(_) => Err(Errno::BADF),
+            Object::Input(_) | Object::Node(_) => Err(Errno::BADF),
         })
+    }
+
+    /// What may be a file, where a write may leave a gap.
+    fn file_to_write(&self) -> Result<Option<BorrowedFd<'_>>> {
+        match &self.object {
+            Object::Node(node) => node.fd_to_change().map(Some),
+            Object::Kernel(handed) if handed.kind == FileKind::Regular => {
+                Ok(Some(handed.fd.as_fd()))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Reads at `offset`.
@@ -436,7 +448,9 @@ impl Descriptor {
         if let Object::Node(node) = &self.object {
             node.check_writable()?;
         }
-        metered(guard, vecs, |vecs| guard.interrupt.retry(|| vectored::pwritev(fd, vecs, offset)))
+        let write =
+            |vecs: &IoVecs<'_>| guard.interrupt.retry(|| vectored::pwritev(fd, vecs, offset));
+        charge::write(guard, vecs, Some((fd, Some(offset))), write)
     }
 
     /// Moves the position; returns the new one.
@@ -480,13 +494,15 @@ impl Descriptor {
     /// Sets the size.
     ///
     /// # Errors
-    /// `EROFS` through a read-only mount, else those of `ftruncate`.
-    pub fn set_size(&self, bytes: u64) -> Result<()> {
+    /// `EROFS` through a read-only mount, `ENOSPC` when the meter refuses the growth, else those of
+    /// `ftruncate`.
+    pub fn set_size(&self, guard: &Guard, bytes: u64) -> Result<()> {
         let fd = self.file_to_change()?;
         if i64::try_from(bytes).is_err() {
             return Err(Errno::FBIG);
         }
-        ftruncate(fd, bytes)
+        let cost = |size| bytes.saturating_sub(size);
+        charge::growth(&*guard.meter, fd, cost, || ftruncate(fd, bytes))
     }
 
     /// Reserves space, growing the file if needed.
@@ -503,13 +519,9 @@ impl Descriptor {
         if i64::try_from(end).is_err() {
             return Err(Errno::FBIG);
         }
-        if !guard.meter.grant_all(Resource::OutputBytes, bytes) {
-            return Err(Errno::NOSPC);
-        }
+        let cost = |size| bytes.max(end.saturating_sub(size));
         let reserve = || fallocate(fd, FallocateFlags::empty(), offset, bytes);
-        guard.interrupt.retry(reserve).inspect_err(|_| {
-            guard.meter.release(Resource::OutputBytes, bytes);
-        })
+        charge::growth(&*guard.meter, fd, cost, || guard.interrupt.retry(reserve))
     }
 
     /// Tells the kernel what will be needed.
@@ -635,7 +647,8 @@ impl Descriptor {
     /// those of `sendmsg`.
     pub fn send(&self, guard: &Guard, vecs: &mut IoVecs<'_>) -> Result<usize> {
         let fd = self.socket()?.fd.as_fd();
-        metered(guard, vecs, |vecs| guard.interrupt.retry(|| vectored::send(fd, vecs)))
+        let send = |vecs: &IoVecs<'_>| guard.interrupt.retry(|| vectored::send(fd, vecs));
+        charge::write(guard, vecs, None, send)
     }
 
     /// Ends one or both directions of a connection.
@@ -650,28 +663,6 @@ impl Descriptor {
     pub(crate) fn release(&mut self, meter: &dyn Meter) {
         self.listing.forget(meter);
     }
-}
-
-/// Runs a write that may use as much output as the meter grants, and gives the rest back.
-fn metered<'a>(
-    guard: &Guard,
-    vecs: &mut IoVecs<'a>,
-    write: impl FnOnce(&IoVecs<'a>) -> Result<usize>,
-) -> Result<usize> {
-    let wanted = vecs.bytes();
-    let granted = guard.meter.grant(Resource::OutputBytes, wanted as u64);
-    let room = usize::try_from(granted).unwrap_or(usize::MAX);
-    if room == 0 && wanted > 0 {
-        return Err(Errno::NOSPC);
-    }
-    vecs.truncate(room);
-    let result = write(vecs);
-    let written = result.map_or(0, |written| written as u64);
-    let unused = granted.saturating_sub(written);
-    if unused > 0 {
-        guard.meter.release(Resource::OutputBytes, unused);
-    }
-    result
 }
 
 /// What a descriptor of a node never has.

@@ -4,6 +4,8 @@
 //! common, is one system call; longer ones first open the parent, then act on the last name in it.
 //! The last name is never given to a call that would follow a link there, and never with a trailing
 //! slash: what the slash demands is checked here. `..` in the last place is only ever resolved.
+//!
+//! Nothing here is charged to a guest: worlds go through [`crate::charge`] where a name may be made.
 
 use crate::limits::PATH_BYTES_MAX;
 use crate::mount::{Node, Place};
@@ -70,8 +72,12 @@ const WRITING: OFlags = OFlags::WRONLY.union(OFlags::RDWR).union(OFlags::TRUNC);
 ///
 /// # Errors
 /// `EROFS` for anything that could write through a read-only mount, `EPERM` for a path that leaves
-/// its start, else those of `openat`.
+/// its start, `EINVAL` for creating a directory so, else those of `openat`.
 pub fn open(resolver: &Resolver, at: At<'_>, flags: OFlags, follow: bool) -> Result<Node> {
+    // Kernels before 6.4 create a file and then say that it is no directory.
+    if flags.contains(OFlags::CREATE | OFlags::DIRECTORY) {
+        return Err(Errno::INVAL);
+    }
     let located = at.locate()?;
     let follow = follow && located.may_follow;
     let open = |flags| resolver.open(located.start, &located.path, flags, follow);

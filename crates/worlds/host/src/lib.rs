@@ -5,6 +5,7 @@
 //! - [`GuestMemory`]: the checked view of a linear memory, and [`IoVecs`] over it for the kernel;
 //! - [`DescriptorTable`] and [`Descriptor`]: what the guest's small numbers stand for;
 //! - [`Mount`], [`Resolver`] and [`files`]: paths that never leave the directory they start from;
+//! - [`charge`]: the operations of [`files`] that create something, charged;
 //! - [`Clocks`], [`Random`], [`Meter`], [`Interrupt`]: traits that an embedder or a test replaces.
 //!
 //! Invariants:
@@ -15,6 +16,7 @@
 //!
 //! Errors of system calls are [`rustix::io::Errno`]; each world has its own numbers for them.
 
+pub mod charge;
 pub mod clock;
 pub mod core;
 pub mod descriptor;

@@ -31,5 +31,9 @@ pub const OPEN_FILES_DEFAULT: u64 = 4096;
 /// Bytes that the host may allocate for one guest's calls unless the embedder says otherwise.
 pub const HOST_BYTES_DEFAULT: u64 = 64 << 20;
 
+/// Output that a new name in a directory counts as: a block of most file systems, which the entry, the
+/// file's own record and the first of its data take.
+pub const NAME_BYTES: u64 = 4096;
+
 /// Random bytes fetched between two looks at the interrupt.
 pub const RANDOM_CHUNK_BYTES: usize = 1 << 20;

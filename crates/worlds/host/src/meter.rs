@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Resource {
     /// Descriptors in the guest's table; given back when closed.
     OpenFiles,
-    /// Bytes that the guest writes to or reserves in files, streams and sockets; never given back.
+    /// Bytes that the guest writes to files, streams and sockets, and what else it puts on the disk
+    /// ([`crate::charge`] says how that counts); never given back.
     OutputBytes,
     /// Bytes that the host allocates for calls of the guest; given back when freed.
     HostBytes,
@@ -26,6 +27,12 @@ pub trait Meter: Debug + Send + Sync {
 
     /// Takes back what was granted and is not, or no longer, used.
     fn release(&self, resource: Resource, amount: u64);
+
+    /// Whether there is a limit at all: work that only serves to know what to charge is left out
+    /// where there is none.
+    fn is_limited(&self, _: Resource) -> bool {
+        true
+    }
 
     /// Grants all of `wanted` or nothing; true when granted.
     fn grant_all(&self, resource: Resource, wanted: u64) -> bool {
@@ -47,9 +54,13 @@ impl Meter for Unlimited {
     }
 
     fn release(&self, _: Resource, _: u64) {}
+
+    fn is_limited(&self, _: Resource) -> bool {
+        false
+    }
 }
 
-/// A fixed maximum for each resource.
+/// A fixed maximum for each resource; `u64::MAX` is none, and then nothing is counted.
 #[derive(Debug)]
 pub struct Limits {
     open_files: Counter,
@@ -68,7 +79,7 @@ impl Counter {
     }
 
     fn take(&self, wanted: u64) -> u64 {
-        let take = |left: u64| Some(left - left.min(wanted));
+        let take = |left: u64| (left != u64::MAX).then(|| left - left.min(wanted));
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(left) | Err(left) => left.min(wanted),
         }
@@ -132,6 +143,10 @@ impl Meter for Limits {
     fn release(&self, resource: Resource, amount: u64) {
         self.counter(resource).give(amount);
     }
+
+    fn is_limited(&self, resource: Resource) -> bool {
+        self.left(resource) != u64::MAX
+    }
 }
 
 #[cfg(test)]
@@ -150,5 +165,18 @@ mod tests {
         assert_eq!(limits.left(Resource::OutputBytes), 4);
         assert!(limits.grant_all(Resource::OutputBytes, 4));
         assert_eq!(limits.left(Resource::OpenFiles), limits::OPEN_FILES_DEFAULT);
+    }
+
+    #[test]
+    fn no_limit_is_not_counted() {
+        let limits = Limits::new();
+        assert!(!limits.is_limited(Resource::OutputBytes));
+        assert_eq!(limits.grant(Resource::OutputBytes, u64::MAX), u64::MAX);
+        assert_eq!(limits.grant(Resource::OutputBytes, 9), 9);
+        assert_eq!(limits.left(Resource::OutputBytes), u64::MAX);
+        let limits = limits.with(Resource::OutputBytes, 0);
+        assert!(
+            limits.is_limited(Resource::OutputBytes) && !Unlimited.is_limited(Resource::HostBytes)
+        );
     }
 }

@@ -130,9 +130,10 @@ pub(crate) fn filestat_of_fd(
 /// Sets the size of the file.
 ///
 /// # Errors
-/// `rofs` through a read-only mount, else those of `ftruncate`.
+/// `rofs` through a read-only mount, `nospc` when the meter refuses the growth, else those of
+/// `ftruncate`.
 pub fn fd_filestat_set_size(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32, size: u64) -> Result {
-    Ok(descriptor(ctx, fd, Rights::FD_FILESTAT_SET_SIZE)?.set_size(size)?)
+    Ok(descriptor(ctx, fd, Rights::FD_FILESTAT_SET_SIZE)?.set_size(&ctx.core.guard, size)?)
 }
 
 /// Sets the times of the file.

@@ -6,9 +6,10 @@ use crate::abi::{Out, Version, timestamps};
 use crate::context::WasiCtx;
 use crate::errno::Errno;
 use rustix::fs::OFlags;
+use wasmoor_host::charge;
 use wasmoor_host::files::{self, At};
 use wasmoor_host::path::text_from_guest;
-use wasmoor_host::{Descriptor, GuestMemory, GuestPath, Node, Resolver, Rights};
+use wasmoor_host::{Core, Descriptor, GuestMemory, GuestPath, Node, Rights};
 
 /// `lookupflags`: whether a link in the last place is followed.
 fn follows(lookup_flags: u32) -> Result<bool> {
@@ -36,11 +37,20 @@ fn on_path(
     ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     ([fd, path, path_len], rights): Named,
-    work: impl FnOnce(&Resolver, At<'_>) -> wasmoor_host::Result<()>,
+    work: impl FnOnce(&Core, At<'_>) -> wasmoor_host::Result<()>,
 ) -> Result {
     let node = node(ctx, fd, rights)?;
     let path = &guest_path(memory, path, path_len)?;
-    Ok(work(&ctx.core.resolver, At { node, path })?)
+    Ok(work(&ctx.core, At { node, path })?)
+}
+
+/// Runs what makes a new name, charged to the guest's meter.
+fn creation(
+    core: &Core,
+    text_bytes: usize,
+    create: impl FnOnce() -> wasmoor_host::Result<()>,
+) -> wasmoor_host::Result<()> {
+    charge::creation(&*core.guard.meter, text_bytes, create)
 }
 
 /// Does `work` on two paths.
@@ -49,13 +59,13 @@ fn on_paths(
     memory: &GuestMemory<'_>,
     ([old_fd, old_path, old_path_len], old_rights): Named,
     ([new_fd, new_path, new_path_len], new_rights): Named,
-    work: impl FnOnce(&Resolver, At<'_>, At<'_>) -> wasmoor_host::Result<()>,
+    work: impl FnOnce(&Core, At<'_>, At<'_>) -> wasmoor_host::Result<()>,
 ) -> Result {
     let (old, new) = (node(ctx, old_fd, old_rights)?, node(ctx, new_fd, new_rights)?);
     let old_path = &guest_path(memory, old_path, old_path_len)?;
     let new_path = &guest_path(memory, new_path, new_path_len)?;
     let (from, to) = (At { node: old, path: old_path }, At { node: new, path: new_path });
-    Ok(work(&ctx.core.resolver, from, to)?)
+    Ok(work(&ctx.core, from, to)?)
 }
 
 /// Creates a directory.
@@ -69,12 +79,9 @@ pub fn path_create_directory(
     path: u32,
     path_len: u32,
 ) -> Result {
-    on_path(
-        ctx,
-        memory,
-        ([fd, path, path_len], Rights::PATH_CREATE_DIRECTORY),
-        files::create_directory,
-    )
+    on_path(ctx, memory, ([fd, path, path_len], Rights::PATH_CREATE_DIRECTORY), |core, at| {
+        creation(core, 0, || files::create_directory(&core.resolver, at))
+    })
 }
 
 /// The attributes of a file.
@@ -151,7 +158,9 @@ pub fn path_link(
     }
     let old = ([old_fd, old_path, old_path_len], Rights::PATH_LINK_SOURCE);
     let new = ([new_fd, new_path, new_path_len], Rights::PATH_LINK_TARGET);
-    on_paths(ctx, memory, old, new, files::link)
+    on_paths(ctx, memory, old, new, |core, from, to| {
+        creation(core, 0, || files::link(&core.resolver, from, to))
+    })
 }
 
 /// Bits of `oflags` with the flag of `open` and the right that a directory may have given up.
@@ -194,7 +203,9 @@ pub fn path_open(
     let core = &ctx.core;
     let place = core.table.reserve()?;
     let at = At { node, path };
-    let opened = core.guard.interrupt.retry(|| files::open(&core.resolver, at, how, follow))?;
+    let meter = &*core.guard.meter;
+    let open = || charge::open(meter, &core.resolver, at, how, follow);
+    let opened = core.guard.interrupt.retry(open)?;
     let inheriting = Rights::from_bits_truncate(inheriting);
     let descriptor = Descriptor::opened(parent, opened, wanted, inheriting);
     out.put(&ctx.core.table.insert(place, descriptor)?.to_le_bytes());
@@ -255,12 +266,9 @@ pub fn path_remove_directory(
     path: u32,
     path_len: u32,
 ) -> Result {
-    on_path(
-        ctx,
-        memory,
-        ([fd, path, path_len], Rights::PATH_REMOVE_DIRECTORY),
-        files::remove_directory,
-    )
+    on_path(ctx, memory, ([fd, path, path_len], Rights::PATH_REMOVE_DIRECTORY), |core, at| {
+        files::remove_directory(&core.resolver, at)
+    })
 }
 
 /// Renames a file or directory.
@@ -279,7 +287,7 @@ pub fn path_rename(
 ) -> Result {
     let old = ([fd, old_path, old_path_len], Rights::PATH_RENAME_SOURCE);
     let new = ([new_fd, new_path, new_path_len], Rights::PATH_RENAME_TARGET);
-    on_paths(ctx, memory, old, new, files::rename)
+    on_paths(ctx, memory, old, new, |core, from, to| files::rename(&core.resolver, from, to))
 }
 
 /// Creates a symbolic link with the text `old_path`.
@@ -299,7 +307,8 @@ pub fn path_symlink(
     let node = node(ctx, fd, Rights::PATH_SYMLINK)?;
     let target = text_from_guest(memory.slice(old_path, old_path_len)?)?;
     let path = &guest_path(memory, new_path, new_path_len)?;
-    Ok(files::symlink(&ctx.core.resolver, &target, At { node, path })?)
+    let create = || files::symlink(&ctx.core.resolver, &target, At { node, path });
+    Ok(creation(&ctx.core, target.len(), create)?)
 }
 
 /// Removes a file.
@@ -314,5 +323,7 @@ pub fn path_unlink_file(
     path: u32,
     path_len: u32,
 ) -> Result {
-    on_path(ctx, memory, ([fd, path, path_len], Rights::PATH_UNLINK_FILE), files::unlink)
+    on_path(ctx, memory, ([fd, path, path_len], Rights::PATH_UNLINK_FILE), |core, at| {
+        files::unlink(&core.resolver, at)
+    })
 }

@@ -1,6 +1,6 @@
 //! The meter: what a guest may not have, it does not get, and what it gives back it may have again.
 
-use super::guest::{CREATE, DIRECTORY, Guest, OUT, ROOT};
+use super::guest::{CREATE, DATA, DIRECTORY, EXCLUSIVE, Guest, OUT, ROOT, TRUNCATE, VECS};
 use crate::{Errno, Input, Output};
 use crate::{calls, unstable};
 use std::fs;
@@ -39,6 +39,7 @@ fn open_files() {
 #[test]
 fn output() {
     let (mut guest, limits) = guest(Resource::OutputBytes, 10);
+    fs::write(guest.host_path("file"), "").unwrap();
     let fd = guest.open("file", CREATE).unwrap();
     assert_eq!(guest.write(fd, b"12345"), Ok(5));
     assert_eq!(guest.write(1, b"abc"), Ok(3));
@@ -49,6 +50,104 @@ fn output() {
     assert_eq!(guest.call(|c, m| calls::fd_allocate(c, m, fd, 0, 1)), Err(Errno::NoSpc));
     assert_eq!(fs::read(guest.host_path("file")).unwrap(), b"1234567");
     assert_eq!(limits.left(Resource::OutputBytes), 0);
+}
+
+const NAME: u64 = wasmoor_host::limits::NAME_BYTES;
+
+/// What each way to put something on the disk costs, and that it fails, with nothing done, when one
+/// byte less is left.
+#[test]
+fn names_links_and_sizes_are_output() {
+    type Do = fn(&mut Guest) -> calls::Result<()>;
+    let cases: [(&str, u64, Do); 15] = [
+        ("create", NAME, |g| g.open("new", CREATE).map(drop)),
+        ("create, exclusively", NAME, |g| g.open("new", CREATE | EXCLUSIVE).map(drop)),
+        ("create through a link", NAME, |g| g.open("dangling", CREATE).map(drop)),
+        ("open what is there", 0, |g| g.open("file", CREATE).map(drop)),
+        ("open through a link", 0, |g| g.open("link", CREATE | TRUNCATE).map(drop)),
+        ("directory", NAME, |g| {
+            g.on_path("new", |c, m, path, len| calls::path_create_directory(c, m, ROOT, path, len))
+        }),
+        ("symbolic link", NAME + 11, |g| {
+            g.on_paths(["01234567890", "new"], |c, m, [text, text_len, path, len]| {
+                calls::path_symlink(c, m, text, text_len, ROOT, path, len)
+            })
+        }),
+        ("hard link", NAME, |g| {
+            g.on_paths(["file", "new"], |c, m, [old, old_len, path, len]| {
+                calls::path_link(c, m, ROOT, 0, old, old_len, ROOT, path, len)
+            })
+        }),
+        ("rename", 0, |g| {
+            g.on_paths(["file", "new"], |c, m, [old, old_len, path, len]| {
+                calls::path_rename(c, m, ROOT, old, old_len, ROOT, path, len)
+            })
+        }),
+        ("longer", 90, |g| on_file(g, |c, m, fd| calls::fd_filestat_set_size(c, m, fd, 100))),
+        ("shorter", 0, |g| on_file(g, |c, m, fd| calls::fd_filestat_set_size(c, m, fd, 5))),
+        ("reserved", 30, |g| on_file(g, |c, m, fd| calls::fd_allocate(c, m, fd, 0, 30))),
+        ("reserved far away", 1020, |g| {
+            on_file(g, |c, m, fd| calls::fd_allocate(c, m, fd, 1000, 30))
+        }),
+        ("written far away", 990 + 3, |g| {
+            let fd = g.open("file", 0)?;
+            g.put(DATA, b"abc");
+            g.put_vec(3);
+            g.call(|c, m| calls::fd_pwrite(c, m, fd, VECS, 1, 1000, OUT))
+        }),
+        ("written behind a seek", 990 + 3, |g| {
+            let fd = g.open("file", 0)?;
+            g.call(|c, m| calls::fd_seek(c, m, fd, 1000, 0, OUT))?;
+            g.write(fd, b"abc").map(drop)
+        }),
+    ];
+    for (name, cost, work) in cases {
+        for left in [cost, cost.saturating_sub(1)] {
+            let (mut guest, limits) = guest(Resource::OutputBytes, left);
+            fs::write(guest.host_path("file"), "0123456789").unwrap();
+            std::os::unix::fs::symlink("new", guest.host_path("dangling")).unwrap();
+            std::os::unix::fs::symlink("file", guest.host_path("link")).unwrap();
+            let result = work(&mut guest);
+            if left == cost {
+                assert_eq!((result, limits.left(Resource::OutputBytes)), (Ok(()), 0), "{name}");
+                continue;
+            }
+            // A write may be short by the byte that is missing.
+            if result.is_err() {
+                assert_eq!(result, Err(Errno::NoSpc), "{name}");
+                assert!(!guest.host_path("new").exists(), "{name}");
+                assert_eq!(fs::metadata(guest.host_path("file")).unwrap().len(), 10, "{name}");
+                assert_eq!(limits.left(Resource::OutputBytes), left, "{name}");
+            } else {
+                assert!(name.starts_with("written"), "{name}");
+                assert_eq!(guest.size("file"), Ok(1002), "{name}");
+            }
+        }
+    }
+}
+
+fn on_file(
+    guest: &mut Guest,
+    work: impl FnOnce(&mut crate::WasiCtx, &wasmoor_host::GuestMemory<'_>, u32) -> calls::Result,
+) -> calls::Result {
+    let fd = guest.open("file", 0)?;
+    guest.call(|c, m| work(c, m, fd))
+}
+
+/// What fails for another reason costs nothing.
+#[test]
+fn failed_creations_are_free() {
+    let (mut guest, limits) = guest(Resource::OutputBytes, 3 * NAME);
+    fs::write(guest.host_path("file"), "").unwrap();
+    fs::create_dir(guest.host_path("dir")).unwrap();
+    assert_eq!(guest.open("file", CREATE | EXCLUSIVE), Err(Errno::Exist));
+    assert_eq!(guest.open("dir", CREATE), Err(Errno::IsDir));
+    assert_eq!(guest.open("new", CREATE | DIRECTORY), Err(Errno::Inval));
+    assert_eq!(guest.open("absent/new", CREATE), Err(Errno::NoEnt));
+    let made =
+        guest.on_path("dir", |c, m, path, len| calls::path_create_directory(c, m, ROOT, path, len));
+    assert_eq!(made, Err(Errno::Exist));
+    assert_eq!(limits.left(Resource::OutputBytes), 3 * NAME);
 }
 
 #[test]
