@@ -1,8 +1,11 @@
 //! Identity, subtyping and lifetime of registered types.
 
-use super::*;
+use super::{RegisteredType, TypeRegistry, UnknownType};
 use std::sync::Barrier;
-use wasmoor_abi::RefType;
+use wasmoor_abi::{
+    CompositeKind, CompositeType, ConcreteType, FuncType, HeapType, RefType, SubType, TypeUse,
+    ValType,
+};
 
 fn func_of(uses: &[TypeUse]) -> CompositeType {
     let param = |&ty: &TypeUse| {
