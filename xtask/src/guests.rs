@@ -3,6 +3,9 @@
 //! A guest that needs a toolchain most machines lack is committed as `NAME.wasm` beside its source,
 //! with the source's hash in `guests.lock`; `tidy` fails when a source changed and its module did
 //! not. Guests in the text format need no toolchain and are never committed in binary form.
+//!
+//! A source with a script of the same name beside it (`NAME.sh`) is built by that: its first lines
+//! say what it needs.
 
 use crate::process;
 use anyhow::{Context, Result, bail};
@@ -21,7 +24,7 @@ const COMPILERS: &[(&str, &str)] = &[
     ("clang", "clang lld wasi-libc libclang-rt-dev-wasm32"),
 ];
 
-/// Rebuilds every `tests/guests/*.c` and rewrites the lock.
+/// Rebuilds every `tests/guests/*.c` and `*.cpp`, and rewrites the lock.
 ///
 /// # Errors
 /// A compiler is missing (the message names it) or fails.
@@ -31,17 +34,30 @@ pub fn run() -> Result<()> {
         println!("no guest needs a toolchain: all are in the text format");
         return Ok(());
     }
-    let Some((compiler, _)) = COMPILERS.iter().find(|(program, _)| process::exists(program)) else {
-        bail!("no C compiler for wasm32-wasi: apt-get install {}", COMPILERS[0].1);
-    };
-    for source in &sources {
-        let mut command = Command::new(compiler);
-        command.args(["--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-o"]);
-        process::run(command.arg(source.with_extension("wasm")).arg(source))?;
+    for source in sources.iter().filter(|source| !is_script(source)) {
+        let script = source.with_extension("sh");
+        if script.is_file() {
+            process::run(&mut Command::new(script))?;
+        } else {
+            compile(source)?;
+        }
         println!("built {}", source.with_extension("wasm").display());
     }
     std::fs::write(process::workspace_root().join(LOCK), lock(&sources)?)?;
     Ok(())
+}
+
+fn compile(source: &Path) -> Result<()> {
+    let Some((compiler, _)) = COMPILERS.iter().find(|(program, _)| process::exists(program)) else {
+        bail!("no C compiler for wasm32-wasi: apt-get install {}", COMPILERS[0].1);
+    };
+    let mut command = Command::new(compiler);
+    command.args(["--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-o"]);
+    process::run(command.arg(source.with_extension("wasm")).arg(source))
+}
+
+fn is_script(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "sh")
 }
 
 /// What is stale: sources whose hash differs from the lock's, and missing modules.
@@ -63,6 +79,7 @@ pub fn stale() -> Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// Sources, and the scripts that build them.
 fn sources() -> Result<Vec<PathBuf>> {
     let folder = process::workspace_root().join(FOLDER);
     if !folder.is_dir() {
@@ -71,7 +88,10 @@ fn sources() -> Result<Vec<PathBuf>> {
     let mut sources: Vec<PathBuf> = std::fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<_>>()?;
-    sources.retain(|path| path.extension().is_some_and(|extension| extension == "c"));
+    sources.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "c" || extension == "cpp" || extension == "sh")
+    });
     sources.sort();
     Ok(sources)
 }
