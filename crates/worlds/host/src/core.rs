@@ -3,23 +3,25 @@
 use crate::clock::{Clocks, SystemClocks};
 use crate::interrupt::Interrupt;
 use crate::meter::{Limits, Meter};
-use crate::random::{Random, SystemRandom};
+use crate::random::{SharedRandom, SystemRandom};
 use crate::resolve::Resolver;
 use crate::table::DescriptorTable;
 use std::sync::Arc;
 
-/// The host's side of a guest. The fields are independent, so that a call can hold a descriptor
-/// and ask the meter.
-#[derive(Debug)]
+/// The host's side of a guest.
+///
+/// Calls need only a shared reference. A clone is for another thread of the same guest: it shares
+/// everything, but has an [`Interrupt`] to be set of its own.
+#[derive(Clone, Debug)]
 pub struct Core {
     /// The guest's descriptors.
-    pub table: DescriptorTable,
+    pub table: Arc<DescriptorTable>,
     /// What limits and stops it.
     pub guard: Guard,
     /// Its time.
-    pub clocks: Box<dyn Clocks>,
+    pub clocks: Arc<dyn Clocks>,
     /// Its random bytes.
-    pub random: Box<dyn Random>,
+    pub random: SharedRandom,
     /// How its paths are resolved.
     pub resolver: Resolver,
 }
@@ -44,10 +46,10 @@ impl Core {
     #[must_use]
     pub fn new(guard: Guard) -> Self {
         Core {
-            table: DescriptorTable::new(guard.meter.clone()),
+            table: Arc::new(DescriptorTable::new(guard.meter.clone())),
             guard,
-            clocks: Box::new(SystemClocks),
-            random: Box::new(SystemRandom::default()),
+            clocks: Arc::new(SystemClocks),
+            random: SharedRandom::new(SystemRandom::default()),
             resolver: Resolver::new(),
         }
     }

@@ -7,9 +7,8 @@
 use crate::charge;
 use crate::core::Guard;
 use crate::directory::{DirectoryStream, Entry};
-use crate::meter::Meter;
 use crate::mount::Node;
-use crate::rights::Rights;
+use crate::rights::{AtomicRights, Rights};
 use crate::stat::{FileKind, FileStat};
 use crate::stream;
 use crate::vectored::{self, IoVecs, ReceiveFlags};
@@ -25,7 +24,8 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 bitflags::bitflags! {
     /// Status flags of an open file; the bits are those of preview 1.
@@ -76,11 +76,31 @@ pub enum Object {
     /// A kernel object handed over by the embedder: a standard stream, a socket.
     Kernel(Handed),
     /// Bytes from the embedder's memory or code.
-    Input(Box<dyn Read + Send>),
+    Input(Mutex<Box<dyn Read + Send>>),
     /// Bytes to the embedder's memory or code.
-    Output(Box<dyn Write + Send>),
+    Output(Mutex<Box<dyn Write + Send>>),
     /// Always at its end; takes anything.
     Null,
+}
+
+impl Object {
+    /// What an embedder's reader yields.
+    #[must_use]
+    pub fn input(reader: Box<dyn Read + Send>) -> Self {
+        Object::Input(Mutex::new(reader))
+    }
+
+    /// What goes to an embedder's writer.
+    #[must_use]
+    pub fn output(writer: Box<dyn Write + Send>) -> Self {
+        Object::Output(Mutex::new(writer))
+    }
+}
+
+/// A stream of the embedder, which one thread at a time uses.
+fn lock<T: ?Sized>(stream: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whether it can be used after a panic is the stream's own matter.
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Object {
@@ -104,7 +124,7 @@ pub struct Handed {
     /// Other processes use the same open file: its flags are not ours to change.
     is_shared: bool,
     /// Flags of a shared one.
-    flags: StatusFlags,
+    flags: AtomicU16,
 }
 
 impl Handed {
@@ -130,16 +150,21 @@ impl Handed {
             kind = FileKind::SocketDatagram;
         }
         let is_terminal = rustix::termios::isatty(&fd);
-        Ok(Handed { fd, kind, is_terminal, is_shared, flags: StatusFlags::empty() })
+        Ok(Handed { fd, kind, is_terminal, is_shared, flags: AtomicU16::new(0) })
     }
 
     fn is_socket(&self) -> bool {
         matches!(self.kind, FileKind::SocketStream | FileKind::SocketDatagram)
     }
 
+    /// The flags that are kept here.
+    fn own_flags(&self) -> StatusFlags {
+        StatusFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
+    }
+
     /// Before a call that might wait on a shared open file which the guest made non-blocking.
     fn check_ready(&self, wanted: PollFlags) -> Result<()> {
-        if !self.flags.contains(StatusFlags::NONBLOCK) {
+        if !self.own_flags().contains(StatusFlags::NONBLOCK) {
             return Ok(());
         }
         let at_once = crate::clock::timespec(0);
@@ -149,19 +174,19 @@ impl Handed {
 
     fn status_flags(&self) -> Result<StatusFlags> {
         if self.is_shared {
-            return Ok(self.flags);
+            return Ok(self.own_flags());
         }
         Ok(StatusFlags::from_kernel(fcntl_getfl(&self.fd)?))
     }
 
-    fn set_status_flags(&mut self, flags: StatusFlags) -> Result<()> {
+    fn set_status_flags(&self, flags: StatusFlags) -> Result<()> {
         if !self.is_shared {
             return set_kernel_flags(self.fd.as_fd(), flags);
         }
         if !StatusFlags::NONBLOCK.contains(flags) {
             return Err(Errno::NOTSUP);
         }
-        self.flags = flags;
+        self.flags.store(flags.bits(), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -187,22 +212,56 @@ pub enum Readiness<'a> {
     Ask(BorrowedFd<'a>),
 }
 
-/// An entry of a guest's table.
+/// What an entry of a guest's table stands for, used by all its threads at once.
 #[derive(Debug)]
 pub struct Descriptor {
     object: Object,
-    rights: Rights,
-    inheriting: Rights,
+    rights: AtomicRights,
+    inheriting: AtomicRights,
     /// Rights given up for good.
-    dropped: Rights,
+    dropped: AtomicRights,
     /// Rights given up for whatever is opened from here.
-    dropped_inheriting: Rights,
-    listing: DirectoryStream,
+    dropped_inheriting: AtomicRights,
+    listing: Mutex<DirectoryStream>,
     /// The guest's name of a mount.
     mount_name: Option<String>,
-    /// The status flags of a [`Node`] once they were asked for. Nobody else has its open file, so
-    /// only [`Descriptor::set_status_flags`] changes them; libraries ask before each `openat`.
-    flags: OnceLock<StatusFlags>,
+    flags: KnownFlags,
+}
+
+/// The status flags of a [`Node`] once they were asked for. Nobody else has its open file, so
+/// only [`Descriptor::set_status_flags`] changes them; libraries ask before each `openat`.
+#[derive(Debug)]
+struct KnownFlags {
+    /// Bits, or [`KnownFlags::UNKNOWN`].
+    bits: AtomicU32,
+    /// Held while they are set, so that what is noted is what the kernel has.
+    setting: Mutex<()>,
+}
+
+impl KnownFlags {
+    /// No bits of flags.
+    const UNKNOWN: u32 = u32::MAX;
+
+    fn new() -> Self {
+        KnownFlags { bits: AtomicU32::new(Self::UNKNOWN), setting: Mutex::new(()) }
+    }
+
+    fn get(&self, fd: BorrowedFd<'_>) -> Result<StatusFlags> {
+        let known = self.bits.load(Ordering::Acquire);
+        if let Ok(bits) = u16::try_from(known) {
+            return Ok(StatusFlags::from_bits_truncate(bits));
+        }
+        let _setting = lock(&self.setting);
+        let flags = StatusFlags::from_kernel(fcntl_getfl(fd)?);
+        self.bits.store(flags.bits().into(), Ordering::Release);
+        Ok(flags)
+    }
+
+    fn set(&self, fd: BorrowedFd<'_>, flags: StatusFlags) -> Result<()> {
+        let _setting = lock(&self.setting);
+        self.bits.store(Self::UNKNOWN, Ordering::Release);
+        set_kernel_flags(fd, flags)
+    }
 }
 
 impl Descriptor {
@@ -216,13 +275,13 @@ impl Descriptor {
     fn with_rights(object: Object, rights: Rights, inheriting: Rights) -> Self {
         Descriptor {
             object,
-            rights,
-            inheriting,
-            dropped: Rights::empty(),
-            dropped_inheriting: Rights::empty(),
-            listing: DirectoryStream::default(),
+            rights: AtomicRights::new(rights),
+            inheriting: AtomicRights::new(inheriting),
+            dropped: AtomicRights::default(),
+            dropped_inheriting: AtomicRights::default(),
+            listing: Mutex::default(),
             mount_name: None,
-            flags: OnceLock::new(),
+            flags: KnownFlags::new(),
         }
     }
 
@@ -242,12 +301,17 @@ impl Descriptor {
     /// far as the parent passes them on.
     #[must_use]
     pub fn opened(parent: &Descriptor, node: Node, rights: Rights, inheriting: Rights) -> Self {
-        let (rights, inheriting) = (rights & parent.inheriting, inheriting & parent.inheriting);
-        let rights = rights - missing(&node);
-        let mut descriptor = Self::with_rights(Object::Node(node), rights, inheriting);
-        descriptor.dropped = parent.dropped_inheriting;
-        descriptor.dropped_inheriting = parent.dropped_inheriting;
-        descriptor
+        let passed_on = parent.inheriting.get();
+        let rights = (rights & passed_on) - missing(&node);
+        Self::with_rights(Object::Node(node), rights, inheriting & passed_on).inherit_from(parent)
+    }
+
+    /// The same without what is given up for whatever comes from `parent`.
+    fn inherit_from(self, parent: &Descriptor) -> Self {
+        let given_up = parent.dropped_inheriting.get();
+        self.dropped.add(given_up);
+        self.dropped_inheriting.add(given_up);
+        self
     }
 
     /// What it stands for.
@@ -273,28 +337,30 @@ impl Descriptor {
             Object::Node(_) => Rights::FILE,
             _ => Rights::all(),
         };
-        Ok((self.rights & sensible, self.inheriting))
+        Ok((self.rights.get() & sensible, self.inheriting.get()))
     }
 
     /// Gives rights up.
     ///
     /// # Errors
     /// `EACCES` when the new ones are not a subset; each world has a better name for it.
-    pub fn limit_rights(&mut self, rights: Rights, inheriting: Rights) -> Result<()> {
-        if !self.rights.contains(rights) || !self.inheriting.contains(inheriting) {
+    pub fn limit_rights(&self, rights: Rights, inheriting: Rights) -> Result<()> {
+        let (had, had_inheriting) = (self.rights.get(), self.inheriting.get());
+        if !had.contains(rights) || !had_inheriting.contains(inheriting) {
             return Err(Errno::ACCESS);
         }
-        self.dropped |= self.rights - rights;
-        self.dropped_inheriting |= self.inheriting - inheriting;
-        self.rights = rights;
-        self.inheriting = inheriting;
+        // Two threads that give up different rights both do.
+        self.dropped.add(had - rights);
+        self.dropped_inheriting.add(had_inheriting - inheriting);
+        self.rights.keep(rights);
+        self.inheriting.keep(inheriting);
         Ok(())
     }
 
     /// Whether all of `rights` are still there, that is, were not given up.
     #[must_use]
     pub fn allows(&self, rights: Rights) -> bool {
-        !self.dropped.intersects(rights)
+        !self.dropped.get().intersects(rights)
     }
 
     /// Where a path starts.
@@ -342,13 +408,7 @@ impl Descriptor {
     pub fn status_flags(&self) -> Result<StatusFlags> {
         match &self.object {
             Object::Node(node) => match node.fd() {
-                Ok(fd) => match self.flags.get() {
-                    Some(flags) => Ok(*flags),
-                    None => {
-                        let flags = StatusFlags::from_kernel(fcntl_getfl(fd)?);
-                        Ok(*self.flags.get_or_init(|| flags))
-                    }
-                },
+                Ok(fd) => self.flags.get(fd),
                 // A mounted file is not open.
                 Err(_) => Ok(StatusFlags::empty()),
             },
@@ -361,10 +421,9 @@ impl Descriptor {
     ///
     /// # Errors
     /// `ENOTSUP` for flags that cannot change after opening, else those of `fcntl`.
-    pub fn set_status_flags(&mut self, flags: StatusFlags) -> Result<()> {
-        self.flags = OnceLock::new();
-        match &mut self.object {
-            Object::Node(node) => set_kernel_flags(node.fd()?, flags),
+    pub fn set_status_flags(&self, flags: StatusFlags) -> Result<()> {
+        match &self.object {
+            Object::Node(node) => self.flags.set(node.fd()?, flags),
             Object::Kernel(handed) => handed.set_status_flags(flags),
             // These never wait.
             _ if StatusFlags::NONBLOCK.contains(flags) => Ok(()),
@@ -376,8 +435,8 @@ impl Descriptor {
     ///
     /// # Errors
     /// `EBADF` for something to write only, else those of `readv`.
-    pub fn read(&mut self, guard: &Guard, vecs: &IoVecs<'_>) -> Result<usize> {
-        match &mut self.object {
+    pub fn read(&self, guard: &Guard, vecs: &IoVecs<'_>) -> Result<usize> {
+        match &self.object {
             Object::Node(node) => {
                 let fd = node.fd()?;
                 guard.interrupt.retry(|| vectored::readv(fd, vecs))
@@ -386,7 +445,9 @@ impl Descriptor {
                 handed.check_ready(PollFlags::IN)?;
                 guard.interrupt.retry(|| vectored::readv(handed.fd.as_fd(), vecs))
             }
-            Object::Input(input) => guard.interrupt.retry(|| stream::read(input.as_mut(), vecs)),
+            Object::Input(input) => {
+                guard.interrupt.retry(|| stream::read(lock(input).as_mut(), vecs))
+            }
             Object::Null => Ok(0),
             Object::Output(_) => Err(Errno::BADF),
         }
@@ -397,13 +458,12 @@ impl Descriptor {
     /// # Errors
     /// `ENOSPC` when the meter grants no more output, `EBADF` for something to read only, else
     /// those of `writev`.
-    pub fn write(&mut self, guard: &Guard, vecs: &mut IoVecs<'_>) -> Result<usize> {
+    pub fn write(&self, guard: &Guard, vecs: &mut IoVecs<'_>) -> Result<usize> {
         if let Some(fd) = self.file_to_write()? {
             let write = |vecs: &IoVecs<'_>| guard.interrupt.retry(|| vectored::writev(fd, vecs));
             return charge::write(guard, vecs, Some((fd, None)), write);
         }
-        let object = &mut self.object;
-        charge::write(guard, vecs, None, |vecs| match object {
+        charge::write(guard, vecs, None, |vecs| match &self.object {
             Object::Kernel(handed) => {
                 handed.check_ready(PollFlags::OUT)?;
                 let fd = handed.fd.as_fd();
@@ -412,7 +472,7 @@ impl Descriptor {
                 guard.interrupt.retry(|| write(fd, vecs))
             }
             Object::Output(output) => {
-                guard.interrupt.retry(|| stream::write(output.as_mut(), vecs))
+                guard.interrupt.retry(|| stream::write(lock(output).as_mut(), vecs))
             }
             Object::Null => Ok(vecs.bytes()),
             Object::Input(_) | Object::Node(_) => Err(Errno::BADF),
@@ -551,9 +611,9 @@ impl Descriptor {
     ///
     /// # Errors
     /// Those of `fsync`; those of the embedder's stream when it is flushed.
-    pub fn sync(&mut self, guard: &Guard, attributes: bool) -> Result<()> {
-        if let Object::Output(output) = &mut self.object {
-            return output.flush().map_err(|error| stream::errno(&error));
+    pub fn sync(&self, guard: &Guard, attributes: bool) -> Result<()> {
+        if let Object::Output(output) = &self.object {
+            return lock(output).flush().map_err(|error| stream::errno(&error));
         }
         let Some(fd) = self.kernel_fd() else { return Ok(()) };
         let fd = fd?;
@@ -565,7 +625,7 @@ impl Descriptor {
     /// # Errors
     /// `ENOTDIR` for anything else.
     pub fn visit_entries(
-        &mut self,
+        &self,
         guard: &Guard,
         cookie: u64,
         visit: impl FnMut(&Entry) -> ControlFlow<()>,
@@ -574,7 +634,7 @@ impl Descriptor {
         if node.kind()? != FileKind::Directory {
             return Err(Errno::NOTDIR);
         }
-        self.listing.visit(node.fd()?, &*guard.meter, cookie, visit)
+        lock(&self.listing).visit(node.fd()?, &guard.meter, cookie, visit)
     }
 
     /// How to learn whether it is ready.
@@ -620,10 +680,8 @@ impl Descriptor {
         let mut flags = SocketFlags::CLOEXEC;
         flags.set(SocketFlags::NONBLOCK, nonblock);
         let fd = guard.interrupt.retry(|| accept_with(&socket.fd, flags))?;
-        let mut accepted = Descriptor::new(Object::Kernel(Handed::owned(fd)?));
-        accepted.dropped = self.dropped_inheriting;
-        accepted.dropped_inheriting = self.dropped_inheriting;
-        Ok(accepted)
+        let accepted = Descriptor::new(Object::Kernel(Handed::owned(fd)?));
+        Ok(accepted.inherit_from(self))
     }
 
     /// Receives; also says whether a message was cut short to fit.
@@ -657,11 +715,6 @@ impl Descriptor {
     /// `ENOTSOCK` for anything but a socket, else those of `shutdown`.
     pub fn shut_down(&self, how: Shutdown) -> Result<()> {
         shutdown(&self.socket()?.fd, how)
-    }
-
-    /// Gives back what is charged for it, but for its place in the table.
-    pub(crate) fn release(&mut self, meter: &dyn Meter) {
-        self.listing.forget(meter);
     }
 }
 

@@ -19,6 +19,7 @@ use rustix::fs::{SeekFrom, fstat, seek};
 use rustix::io::{Errno, Result};
 use std::ffi::CStr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// An entry of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ const NAME_AT: usize = 19;
 #[derive(Debug, Default)]
 pub struct DirectoryStream {
     /// What the kernel gave last; allocated, and charged, only while something of it is kept.
-    buffer: Option<Box<[u8]>>,
+    buffer: Option<Buffer>,
     /// The part of the buffer that was not taken yet.
     left: std::ops::Range<usize>,
     /// The cookie of the first entry that is left, or of the next one that the kernel would give.
@@ -69,6 +70,30 @@ pub struct DirectoryStream {
 
 /// Host bytes charged while entries are kept.
 const CHARGE: u64 = READDIR_BYTES as u64;
+
+/// Entries as the kernel gave them, charged as long as they are kept.
+#[derive(Debug)]
+struct Buffer {
+    bytes: Box<[u8]>,
+    meter: Arc<dyn Meter>,
+}
+
+impl Buffer {
+    /// # Errors
+    /// `ENOMEM` when the meter refuses.
+    fn new(meter: &Arc<dyn Meter>) -> Result<Self> {
+        if !meter.grant_all(Resource::HostBytes, CHARGE) {
+            return Err(Errno::NOMEM);
+        }
+        Ok(Buffer { bytes: vec![0; READDIR_BYTES].into_boxed_slice(), meter: Arc::clone(meter) })
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.meter.release(Resource::HostBytes, CHARGE);
+    }
+}
 
 impl DirectoryStream {
     /// Visits the entries from `cookie` on (0: from the start) until `visit` breaks. The entry at
@@ -80,12 +105,12 @@ impl DirectoryStream {
     pub fn visit(
         &mut self,
         fd: BorrowedFd<'_>,
-        meter: &dyn Meter,
+        meter: &Arc<dyn Meter>,
         cookie: u64,
         mut visit: impl FnMut(&Entry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         if cookie == 0 || cookie != self.position || self.left.is_empty() {
-            self.forget(meter);
+            self.forget();
             seek(fd, SeekFrom::Start(cookie))?;
             self.position = cookie;
         }
@@ -95,7 +120,7 @@ impl DirectoryStream {
             }
             let fetched = self.fetch(fd, meter);
             if self.left.is_empty() {
-                self.forget(meter);
+                self.forget();
                 return fetched;
             }
         }
@@ -110,7 +135,7 @@ impl DirectoryStream {
         let Some(buffer) = &self.buffer else { return Ok(ControlFlow::Continue(())) };
         while !self.left.is_empty() {
             // A kernel that gives something else has no entries for us.
-            let bytes = &buffer[self.left.clone()];
+            let bytes = &buffer.bytes[self.left.clone()];
             let (mut entry, len) = Entry::parse(bytes).ok_or(Errno::IO)?;
             if entry.name == c".." {
                 entry.inode = fstat(fd)?.st_ino;
@@ -125,24 +150,19 @@ impl DirectoryStream {
     }
 
     /// Drops what is kept and gives its charge back.
-    pub fn forget(&mut self, meter: &dyn Meter) {
+    fn forget(&mut self) {
         self.left = 0..0;
-        if self.buffer.take().is_some() {
-            meter.release(Resource::HostBytes, CHARGE);
-        }
+        self.buffer = None;
     }
 
     /// Asks the kernel once; nothing is left at the end and on failure.
-    fn fetch(&mut self, fd: BorrowedFd<'_>, meter: &dyn Meter) -> Result<()> {
+    fn fetch(&mut self, fd: BorrowedFd<'_>, meter: &Arc<dyn Meter>) -> Result<()> {
         self.left = 0..0;
         let buffer = match &mut self.buffer {
             Some(buffer) => buffer,
-            None if meter.grant_all(Resource::HostBytes, CHARGE) => {
-                self.buffer.insert(vec![0; READDIR_BYTES].into_boxed_slice())
-            }
-            None => return Err(Errno::NOMEM),
+            empty => empty.insert(Buffer::new(meter)?),
         };
-        self.left = 0..vectored::entries(fd, buffer)?;
+        self.left = 0..vectored::entries(fd, &mut buffer.bytes)?;
         Ok(())
     }
 }
@@ -170,10 +190,14 @@ mod tests {
         }
     }
 
+    fn metered(limits: &Arc<Limits>) -> Arc<dyn Meter> {
+        Arc::clone(limits) as _
+    }
+
     fn names(
         stream: &mut DirectoryStream,
         fd: BorrowedFd<'_>,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         chunk: usize,
     ) -> Vec<String> {
         let (mut names, mut cookie) = (Vec::new(), 0);
@@ -186,7 +210,7 @@ mod tests {
                 taken.push(Kept::from(entry));
                 ControlFlow::Continue(())
             };
-            stream.visit(fd, limits, cookie, visit).unwrap();
+            stream.visit(fd, &metered(limits), cookie, visit).unwrap();
             let Some(last) = taken.last() else { return names };
             cookie = last.next_cookie;
             names.extend(taken.iter().map(|entry| entry.name.to_str().unwrap().to_owned()));
@@ -203,7 +227,7 @@ mod tests {
             expect.insert(name);
         }
         let directory = std::fs::File::open(root.path()).unwrap();
-        let limits = Limits::new();
+        let limits = Arc::new(Limits::new());
         let left = limits.left(Resource::HostBytes);
         for chunk in [1, 7, 1999, 10_000] {
             let mut stream = DirectoryStream::default();
@@ -221,20 +245,20 @@ mod tests {
             std::fs::write(root.path().join(format!("f{index}")), "").unwrap();
         }
         let directory = std::fs::File::open(root.path()).unwrap();
-        let (limits, mut stream) = (Limits::new(), DirectoryStream::default());
+        let (limits, mut stream) = (Arc::new(Limits::new()), DirectoryStream::default());
         let mut all = Vec::new();
         let mut keep = |entry: &Entry<'_>| {
             all.push(Kept::from(entry));
             ControlFlow::Continue(())
         };
-        stream.visit(directory.as_fd(), &limits, 0, &mut keep).unwrap();
+        stream.visit(directory.as_fd(), &metered(&limits), 0, &mut keep).unwrap();
         for (index, entry) in all.iter().enumerate() {
             let mut next = None;
             let first = |entry: &Entry<'_>| {
                 next = Some(Kept::from(entry));
                 ControlFlow::Break(())
             };
-            stream.visit(directory.as_fd(), &limits, entry.next_cookie, first).unwrap();
+            stream.visit(directory.as_fd(), &metered(&limits), entry.next_cookie, first).unwrap();
             assert_eq!(next.as_ref(), all.get(index + 1));
         }
     }
@@ -248,7 +272,9 @@ mod tests {
             inodes.push(entry.inode);
             ControlFlow::Continue(())
         };
-        DirectoryStream::default().visit(directory.as_fd(), &Limits::new(), 0, visit).unwrap();
+        DirectoryStream::default()
+            .visit(directory.as_fd(), &metered(&Arc::default()), 0, visit)
+            .unwrap();
         assert_eq!(inodes.len(), 2);
         assert_eq!(inodes[0], inodes[1]);
     }
@@ -261,16 +287,16 @@ mod tests {
         let directory = std::fs::File::open(&gone).unwrap();
         std::fs::remove_dir(&gone).unwrap();
         let file = tempfile::tempfile().unwrap();
-        let none = Limits::new().with(Resource::HostBytes, 0);
+        let none = Arc::new(Limits::new().with(Resource::HostBytes, 0));
         let visit = |_: &Entry<'_>| ControlFlow::Continue(());
         let mut stream = DirectoryStream::default();
-        let limits = Limits::new();
-        let ended = stream.visit(directory.as_fd(), &limits, 0, visit);
+        let limits = Arc::new(Limits::new());
+        let ended = stream.visit(directory.as_fd(), &metered(&limits), 0, visit);
         assert!(matches!(ended, Ok(()) | Err(Errno::NOENT)), "{ended:?}");
-        assert_eq!(stream.visit(file.as_fd(), &limits, 0, visit), Err(Errno::NOTDIR));
+        assert_eq!(stream.visit(file.as_fd(), &metered(&limits), 0, visit), Err(Errno::NOTDIR));
         assert_eq!(limits.left(Resource::HostBytes), Limits::new().left(Resource::HostBytes));
         let here = std::fs::File::open(root.path()).unwrap();
-        assert_eq!(stream.visit(here.as_fd(), &none, 0, visit), Err(Errno::NOMEM));
+        assert_eq!(stream.visit(here.as_fd(), &metered(&none), 0, visit), Err(Errno::NOMEM));
     }
 
     #[test]

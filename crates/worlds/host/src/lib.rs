@@ -49,7 +49,7 @@ pub use self::meter::{Limits, Meter, Resource, Unlimited};
 pub use self::mount::{Mount, MountError, Node};
 pub use self::overlap::check_overlaps;
 pub use self::path::GuestPath;
-pub use self::random::{Random, SeededRandom, SystemRandom};
+pub use self::random::{Random, SeededRandom, SharedRandom, SystemRandom};
 pub use self::resolve::{Resolver, Strategy};
 pub use self::rights::Rights;
 pub use self::stat::{FileKind, FileStat};

@@ -25,6 +25,10 @@ pub const COPY_BYTES_MAX: usize = 64 << 10;
 /// Bytes of directory entries fetched from the kernel at a time.
 pub const READDIR_BYTES: usize = 32 << 10;
 
+/// Numbers of descriptors are below this, so that a guest that asks for a high one cannot make the
+/// table large; that of Linux is the same (`fs.nr_open`).
+pub const DESCRIPTOR_NUMBERS_MAX: u32 = 1 << 20;
+
 /// Descriptors of one guest unless the embedder says otherwise.
 pub const OPEN_FILES_DEFAULT: u64 = 4096;
 

@@ -12,10 +12,10 @@ use crate::stat::{FileKind, FileStat};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
 use rustix::io::{Errno, Result};
-use std::cell::OnceCell;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Why a mount could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -169,12 +169,12 @@ pub struct Node {
     place: Place,
     read_only: bool,
     /// Asked of the kernel when first needed; a descriptor's kind never changes.
-    kind: OnceCell<FileKind>,
+    kind: OnceLock<FileKind>,
 }
 
 impl Node {
     pub(crate) fn new(place: Place, read_only: bool) -> Self {
-        Node { place, read_only, kind: OnceCell::new() }
+        Node { place, read_only, kind: OnceLock::new() }
     }
 
     pub(crate) fn place(&self) -> &Place {

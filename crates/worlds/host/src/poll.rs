@@ -6,10 +6,11 @@
 
 use crate::clock::ClockId;
 use crate::core::Core;
-use crate::descriptor::Readiness;
+use crate::descriptor::{Descriptor, Readiness};
 use crate::meter::Resource;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, Result};
+use std::sync::Arc;
 
 /// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,26 @@ pub enum Event {
 }
 
 /// Host bytes per wish.
-const CHARGE: u64 = (size_of::<Interest>() + size_of::<PollFd<'_>>()) as u64;
+const CHARGE: u64 = (size_of::<Wish>() + size_of::<PollFd<'_>>()) as u64;
+
+/// An interest with its descriptor, which stays open while it is waited for.
+struct Wish {
+    interest: Interest,
+    descriptor: Option<Arc<Descriptor>>,
+}
+
+impl Wish {
+    fn new(core: &Core, interest: Interest) -> Self {
+        let (interest, descriptor) = match interest {
+            Interest::Read(fd) | Interest::Write(fd) => match core.table.get(fd) {
+                Ok(descriptor) => (interest, Some(descriptor)),
+                Err(errno) => (Interest::Wrong(errno), None),
+            },
+            other => (other, None),
+        };
+        Wish { interest, descriptor }
+    }
+}
 
 /// Waits until at least one of `count` wishes comes true, then reports each that did, in order.
 ///
@@ -65,7 +85,7 @@ pub fn poll<E: From<Errno>>(
         return Err(Errno::NOMEM.into());
     }
     let result = (0..count)
-        .map(interest)
+        .map(|index| interest(index).map(|interest| Wish::new(core, interest)))
         .collect::<std::result::Result<Vec<_>, E>>()
         .and_then(|wishes| wait(core, &wishes, &mut report));
     core.guard.meter.release(Resource::HostBytes, charge);
@@ -74,10 +94,10 @@ pub fn poll<E: From<Errno>>(
 
 fn wait<E: From<Errno>>(
     core: &Core,
-    wishes: &[Interest],
+    wishes: &[Wish],
     report: &mut dyn FnMut(u32, Event) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    let mut waiting = Waiting::new(core, wishes);
+    let mut waiting = Waiting::new(wishes);
     loop {
         let timeout_ns = waiting.timeout_ns(core, wishes)?;
         let wait = || core.clocks.wait(&mut waiting.fds, timeout_ns);
@@ -118,33 +138,31 @@ struct Waiting<'a> {
 }
 
 impl<'a> Waiting<'a> {
-    fn new(core: &'a Core, wishes: &[Interest]) -> Self {
+    fn new(wishes: &'a [Wish]) -> Self {
         let mut waiting = Waiting { fds: Vec::new(), at_once: false };
         for wish in wishes {
-            let (fd, flags) = match wish {
-                Interest::Read(fd) => (*fd, PollFlags::IN),
-                Interest::Write(fd) => (*fd, PollFlags::OUT),
-                Interest::Clock { .. } => continue,
-                Interest::Wrong(_) => {
-                    waiting.at_once = true;
-                    continue;
-                }
+            let flags = match wish.interest {
+                Interest::Read(_) => PollFlags::IN,
+                _ => PollFlags::OUT,
             };
-            match core.table.get(fd).and_then(|descriptor| descriptor.readiness()) {
-                Ok(Readiness::Ask(fd)) => waiting.fds.push(PollFd::from_borrowed_fd(fd, flags)),
-                Ok(Readiness::Always) | Err(_) => waiting.at_once = true,
+            match wish.descriptor.as_deref().map(Descriptor::readiness) {
+                Some(Ok(Readiness::Ask(fd))) => {
+                    waiting.fds.push(PollFd::from_borrowed_fd(fd, flags));
+                }
+                Some(Ok(Readiness::Always) | Err(_)) => waiting.at_once = true,
+                None => waiting.at_once |= matches!(wish.interest, Interest::Wrong(_)),
             }
         }
         waiting
     }
 
-    fn timeout_ns(&self, core: &Core, wishes: &[Interest]) -> Result<Option<u64>> {
+    fn timeout_ns(&self, core: &Core, wishes: &[Wish]) -> Result<Option<u64>> {
         if self.at_once {
             return Ok(Some(0));
         }
         let mut earliest = None;
         for wish in wishes {
-            if let Interest::Clock { clock, deadline_ns } = wish {
+            if let Interest::Clock { clock, deadline_ns } = &wish.interest {
                 let left = deadline_ns.saturating_sub(core.clocks.now(*clock)?);
                 earliest = Some(earliest.map_or(left, |other: u64| other.min(left)));
             }
@@ -155,22 +173,19 @@ impl<'a> Waiting<'a> {
 
 fn event<'f, 'a: 'f>(
     core: &Core,
-    wish: &Interest,
+    wish: &Wish,
     fds: &mut impl Iterator<Item = &'f PollFd<'a>>,
 ) -> Result<Option<Event>> {
-    let fd = match wish {
+    match &wish.interest {
         Interest::Wrong(errno) => return Ok(Some(Event::Failed(*errno))),
         Interest::Clock { clock, deadline_ns } => {
             let come = core.clocks.now(*clock)? >= *deadline_ns;
             return Ok(come.then_some(Event::Ready { bytes: 0, hangup: false }));
         }
-        Interest::Read(fd) | Interest::Write(fd) => *fd,
-    };
-    let reads = matches!(wish, Interest::Read(_));
-    let descriptor = match core.table.get(fd) {
-        Ok(descriptor) => descriptor,
-        Err(errno) => return Ok(Some(Event::Failed(errno))),
-    };
+        Interest::Read(_) | Interest::Write(_) => {}
+    }
+    let reads = matches!(wish.interest, Interest::Read(_));
+    let Some(descriptor) = &wish.descriptor else { return Ok(None) };
     let flags = match descriptor.readiness() {
         Err(errno) => return Ok(Some(Event::Failed(errno))),
         Ok(Readiness::Always) => PollFlags::empty(),

@@ -9,6 +9,7 @@ use crate::memory::GuestSlice;
 use crate::vectored;
 use rustix::io::Result;
 use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a guest's random bytes come from.
 pub trait Random: Debug + Send {
@@ -19,18 +20,36 @@ pub trait Random: Debug + Send {
     fn fill(&mut self, target: GuestSlice<'_>) -> Result<usize>;
 }
 
-/// Fills all of `target`, in chunks between which the guest can be stopped.
-///
-/// # Errors
-/// Those of the source; `EINTR` when the guest must stop.
-pub fn fill(
-    random: &mut dyn Random,
+/// A source that the threads of a guest share.
+#[derive(Clone, Debug)]
+pub struct SharedRandom(Arc<Mutex<dyn Random>>);
+
+impl SharedRandom {
+    /// Shares a source.
+    #[must_use]
+    pub fn new(random: impl Random + 'static) -> Self {
+        SharedRandom(Arc::new(Mutex::new(random)))
+    }
+
+    /// Fills all of `target`, in chunks between which the guest can be stopped.
+    ///
+    /// # Errors
+    /// Those of the source; `EINTR` when the guest must stop.
+    pub fn fill(&self, interrupt: &Interrupt, target: GuestSlice<'_>) -> Result<()> {
+        // A source that panicked has at worst given the same bytes twice.
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        fill(|chunk| lock().fill(chunk), interrupt, target)
+    }
+}
+
+fn fill(
+    mut source: impl FnMut(GuestSlice<'_>) -> Result<usize>,
     interrupt: &Interrupt,
     mut target: GuestSlice<'_>,
 ) -> Result<()> {
     while !target.is_empty() {
         let (chunk, _) = target.split_at(RANDOM_CHUNK_BYTES);
-        let filled = interrupt.retry(|| random.fill(chunk))?;
+        let filled = interrupt.retry(|| source(chunk))?;
         target = target.split_at(filled).1;
         if !target.is_empty() && interrupt.is_pending() {
             return Err(rustix::io::Errno::INTR);
@@ -134,7 +153,7 @@ mod tests {
         let mut bytes = vec![0; len];
         let memory = GuestMemory::from_slice(&mut bytes);
         let target = memory.slice(0u32, len as u64).unwrap();
-        fill(random, &Interrupt::default(), target).unwrap();
+        fill(|chunk| random.fill(chunk), &Interrupt::default(), target).unwrap();
         bytes
     }
 

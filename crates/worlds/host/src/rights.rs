@@ -4,6 +4,8 @@
 //! rights are mostly a report. What confines is: the kernel's access mode, the mount's read-only
 //! mark, and rights that the guest *gave up* with `fd_fdstat_set_rights`, for good.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 bitflags::bitflags! {
     /// A set of rights; the bits are those of `wasi_snapshot_preview1`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -140,4 +142,27 @@ impl Rights {
     /// All that makes sense for a socket.
     pub const SOCKET: Rights =
         Rights::STREAM.union(Rights::SOCK_SHUTDOWN).union(Rights::SOCK_ACCEPT);
+}
+
+/// A set of rights that threads change at once.
+#[derive(Debug, Default)]
+pub(crate) struct AtomicRights(AtomicU64);
+
+impl AtomicRights {
+    pub(crate) fn new(rights: Rights) -> Self {
+        AtomicRights(AtomicU64::new(rights.bits()))
+    }
+
+    pub(crate) fn get(&self) -> Rights {
+        Rights::from_bits_retain(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add(&self, rights: Rights) {
+        self.0.fetch_or(rights.bits(), Ordering::Relaxed);
+    }
+
+    /// Takes all others away.
+    pub(crate) fn keep(&self, rights: Rights) {
+        self.0.fetch_and(rights.bits(), Ordering::Relaxed);
+    }
 }

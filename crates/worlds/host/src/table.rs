@@ -3,35 +3,101 @@
 //! New descriptors get the lowest free number, as POSIX programs expect. The table is charged to
 //! the meter by entry, so its size is bounded by what the meter grants.
 //!
-//! Invariants: `free` holds exactly the numbers below `entries.len()` whose entry is `None`.
+//! The threads of a guest share the table. Its lock is held while an entry is looked up or changed,
+//! never across a system call: a call fetches the descriptor and works on that, as the kernel does,
+//! so what is closed meanwhile is closed when the last call on it ends.
+//!
+//! Invariants: `free` holds exactly the numbers below `slots.len()` whose slot is `None`.
 
 use crate::descriptor::Descriptor;
+use crate::limits::DESCRIPTOR_NUMBERS_MAX;
 use crate::meter::{Meter, Resource};
 use rustix::io::{Errno, Result};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The descriptors of one guest.
 #[derive(Debug)]
 pub struct DescriptorTable {
-    entries: Vec<Option<Descriptor>>,
-    /// The lowest comes out first.
-    free: BinaryHeap<Reverse<u32>>,
+    entries: RwLock<Entries>,
     meter: Arc<dyn Meter>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    slots: Vec<Option<Entry>>,
+    free: BTreeSet<u32>,
+}
+
+/// What a number stands for. Several numbers may share a descriptor, as after `dup`.
+#[derive(Clone, Debug)]
+struct Entry {
+    descriptor: Arc<Descriptor>,
+    close_on_exec: bool,
+}
+
+impl Entries {
+    fn get(&self, fd: u32) -> Result<&Entry> {
+        self.slots.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::BADF)
+    }
+
+    /// Fills the lowest free slot from `min` on.
+    fn insert(&mut self, min: u32, entry: Entry) -> Result<u32> {
+        let fd = match self.free.range(min..).next() {
+            Some(fd) => *fd,
+            None => u32::try_from(self.slots.len()).map_err(|_| Errno::MFILE)?.max(min),
+        };
+        self.put(fd, entry)?;
+        Ok(fd)
+    }
+
+    /// Fills a slot; what was there comes back.
+    fn put(&mut self, fd: u32, entry: Entry) -> Result<Option<Entry>> {
+        self.reach(fd)?;
+        self.free.remove(&fd);
+        Ok(self.slots[fd as usize].replace(entry))
+    }
+
+    /// Adds free slots until there is one of this number.
+    fn reach(&mut self, fd: u32) -> Result<()> {
+        if fd >= DESCRIPTOR_NUMBERS_MAX {
+            return Err(Errno::MFILE);
+        }
+        // No truncation: every number was below the maximum.
+        self.free.extend(self.slots.len() as u32..=fd);
+        let len = self.slots.len().max(fd as usize + 1);
+        self.slots.resize(len, None);
+        Ok(())
+    }
+
+    fn take(&mut self, fd: u32) -> Result<Entry> {
+        let entry = self.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::BADF)?;
+        self.free.insert(fd);
+        Ok(entry)
+    }
 }
 
 impl DescriptorTable {
     /// An empty table whose entries are charged to `meter`.
     #[must_use]
     pub fn new(meter: Arc<dyn Meter>) -> Self {
-        DescriptorTable { entries: Vec::new(), free: BinaryHeap::new(), meter }
+        DescriptorTable { entries: RwLock::default(), meter }
+    }
+
+    // Entries are whole whatever panicked elsewhere.
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Descriptors in the table.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        let entries = self.read();
+        entries.slots.len() - entries.free.len()
     }
 
     /// Whether there is none.
@@ -44,16 +110,9 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// `EBADF` when there is none.
-    pub fn get(&self, fd: u32) -> Result<&Descriptor> {
-        self.entries.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::BADF)
-    }
-
-    /// The descriptor with this number.
-    ///
-    /// # Errors
-    /// `EBADF` when there is none.
-    pub fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor> {
-        self.entries.get_mut(fd as usize).and_then(Option::as_mut).ok_or(Errno::BADF)
+    #[inline]
+    pub fn get(&self, fd: u32) -> Result<Arc<Descriptor>> {
+        Ok(Arc::clone(&self.read().get(fd)?.descriptor))
     }
 
     /// Asks the meter for one more entry. To be called before the work of opening is done; what is
@@ -72,18 +131,23 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// `EMFILE` when the numbers are used up.
-    pub fn insert(&mut self, reservation: Reservation, descriptor: Descriptor) -> Result<u32> {
-        let fd = match self.free.pop() {
-            Some(Reverse(fd)) => {
-                self.entries[fd as usize] = Some(descriptor);
-                fd
-            }
-            None => {
-                let fd = u32::try_from(self.entries.len()).map_err(|_| Errno::MFILE)?;
-                self.entries.push(Some(descriptor));
-                fd
-            }
-        };
+    pub fn insert(&self, reservation: Reservation, descriptor: Descriptor) -> Result<u32> {
+        self.insert_from(0, reservation, descriptor, false)
+    }
+
+    /// Puts a descriptor under the lowest free number that is at least `min`.
+    ///
+    /// # Errors
+    /// `EMFILE` when the numbers are used up.
+    pub fn insert_from(
+        &self,
+        min: u32,
+        reservation: Reservation,
+        descriptor: impl Into<Arc<Descriptor>>,
+        close_on_exec: bool,
+    ) -> Result<u32> {
+        let entry = Entry { descriptor: descriptor.into(), close_on_exec };
+        let fd = self.write().insert(min, entry)?;
         reservation.keep();
         Ok(fd)
     }
@@ -92,7 +156,7 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// `EMFILE` when the meter refuses.
-    pub fn push(&mut self, descriptor: Descriptor) -> Result<u32> {
+    pub fn push(&self, descriptor: Descriptor) -> Result<u32> {
         let reservation = self.reserve()?;
         self.insert(reservation, descriptor)
     }
@@ -101,41 +165,30 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// `EMFILE` when the meter refuses.
-    pub fn push_at_end(&mut self, descriptor: Descriptor) -> Result<u32> {
+    pub fn push_at_end(&self, descriptor: Descriptor) -> Result<u32> {
         let reservation = self.reserve()?;
-        let fd = u32::try_from(self.entries.len()).map_err(|_| Errno::MFILE)?;
-        self.entries.push(Some(descriptor));
-        reservation.keep();
-        Ok(fd)
+        let end = u32::try_from(self.read().slots.len()).map_err(|_| Errno::MFILE)?;
+        self.insert_from(end, reservation, descriptor, false)
     }
 
     /// Adds a free number at the end: a standard stream that is closed. As in POSIX the next
     /// descriptor that is opened gets it.
-    pub fn skip(&mut self) {
-        if let Ok(fd) = u32::try_from(self.entries.len()) {
-            self.entries.push(None);
-            self.free.push(Reverse(fd));
+    pub fn skip(&self) {
+        let mut entries = self.write();
+        if let Ok(fd) = u32::try_from(entries.slots.len()) {
+            // Numbers that there cannot be need not be skipped.
+            let _ = entries.reach(fd);
         }
     }
 
-    /// Takes a descriptor out.
+    /// Takes a descriptor out. It is closed when the last call that uses it ends.
     ///
     /// # Errors
     /// `EBADF` when there is none.
-    pub fn remove(&mut self, fd: u32) -> Result<Descriptor> {
-        let descriptor = self.take(fd)?;
-        self.free.push(Reverse(fd));
-        Ok(descriptor)
-    }
-
-    /// Empties an entry and gives back what it was charged; the caller makes its number free or
-    /// fills it again.
-    fn take(&mut self, fd: u32) -> Result<Descriptor> {
-        let entry = self.entries.get_mut(fd as usize).ok_or(Errno::BADF)?;
-        let mut descriptor = entry.take().ok_or(Errno::BADF)?;
-        descriptor.release(&*self.meter);
+    pub fn remove(&self, fd: u32) -> Result<Arc<Descriptor>> {
+        let entry = self.write().take(fd)?;
         self.meter.release(Resource::OpenFiles, 1);
-        Ok(descriptor)
+        Ok(entry.descriptor)
     }
 
     /// Moves the descriptor `from` to the number `to`, whose descriptor is closed. Nothing happens
@@ -143,25 +196,83 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// `EBADF` when either is not open; then nothing changes.
-    pub fn renumber(&mut self, from: u32, to: u32) -> Result<()> {
-        self.get(from)?;
-        self.get(to)?;
+    pub fn renumber(&self, from: u32, to: u32) -> Result<()> {
+        let mut entries = self.write();
+        entries.get(to)?;
+        entries.get(from)?;
         if from == to {
             return Ok(());
         }
-        drop(self.take(to)?);
-        self.entries.swap(from as usize, to as usize);
-        self.free.push(Reverse(from));
+        let entry = entries.take(from)?;
+        let replaced = entries.put(to, entry)?;
+        drop(entries);
+        // Outside the lock: to close may take long.
+        drop(replaced);
+        self.meter.release(Resource::OpenFiles, 1);
+        Ok(())
+    }
+
+    /// A second number for a descriptor: the lowest free one that is at least `min`.
+    ///
+    /// # Errors
+    /// `EBADF` when it is not open, `EINVAL` for a `min` that no number reaches, `EMFILE` when the
+    /// meter refuses.
+    pub fn duplicate(&self, fd: u32, min: u32, close_on_exec: bool) -> Result<u32> {
+        let descriptor = self.get(fd)?;
+        if min >= DESCRIPTOR_NUMBERS_MAX {
+            return Err(Errno::INVAL);
+        }
+        let reservation = self.reserve()?;
+        self.insert_from(min, reservation, descriptor, close_on_exec)
+    }
+
+    /// Makes `to` a second number for the descriptor `from`; what `to` was before is closed. Nothing
+    /// happens when both are the same.
+    ///
+    /// # Errors
+    /// `EBADF` when `from` is not open or there is no such number as `to`, `EMFILE` when the meter
+    /// refuses.
+    pub fn duplicate_to(&self, from: u32, to: u32, close_on_exec: bool) -> Result<()> {
+        if to >= DESCRIPTOR_NUMBERS_MAX {
+            return Err(Errno::BADF);
+        }
+        let descriptor = self.get(from)?;
+        if from == to {
+            return Ok(());
+        }
+        let reservation = self.reserve()?;
+        let replaced = self.write().put(to, Entry { descriptor, close_on_exec })?;
+        match replaced {
+            // Its place is given back with the reservation that is not needed.
+            Some(entry) => drop(entry),
+            None => reservation.keep(),
+        }
+        Ok(())
+    }
+
+    /// Whether a number is closed when the guest becomes another program.
+    ///
+    /// # Errors
+    /// `EBADF` when it is not open.
+    pub fn close_on_exec(&self, fd: u32) -> Result<bool> {
+        Ok(self.read().get(fd)?.close_on_exec)
+    }
+
+    /// Sets whether a number is closed when the guest becomes another program.
+    ///
+    /// # Errors
+    /// `EBADF` when it is not open.
+    pub fn set_close_on_exec(&self, fd: u32, close_on_exec: bool) -> Result<()> {
+        let mut entries = self.write();
+        let entry = entries.slots.get_mut(fd as usize).and_then(Option::as_mut);
+        entry.ok_or(Errno::BADF)?.close_on_exec = close_on_exec;
         Ok(())
     }
 }
 
 impl Drop for DescriptorTable {
     fn drop(&mut self) {
-        for descriptor in self.entries.iter_mut().flatten() {
-            descriptor.release(&*self.meter);
-            self.meter.release(Resource::OpenFiles, 1);
-        }
+        self.meter.release(Resource::OpenFiles, self.len() as u64);
     }
 }
 
@@ -202,7 +313,7 @@ mod tests {
 
     #[test]
     fn lowest_number_first() {
-        let (limits, mut table) = table(10);
+        let (limits, table) = table(10);
         for expect in 0..4 {
             assert_eq!(table.push(null()), Ok(expect));
         }
@@ -218,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_meter_bounds_it() {
-        let (_, mut table) = table(2);
+        let (_, table) = table(2);
         table.push(null()).unwrap();
         let reservation = table.reserve().unwrap();
         assert_eq!(table.push(null()), Err(Errno::MFILE));
@@ -232,7 +343,7 @@ mod tests {
         let numbers = [0u32, 1, 2, 3, 4, 100, 1 << 31, u32::MAX];
         for from in numbers {
             for to in numbers {
-                let (limits, mut table) = table(10);
+                let (limits, table) = table(10);
                 table.skip();
                 for _ in 0..4 {
                     table.push(null()).unwrap();
@@ -255,9 +366,75 @@ mod tests {
 
     #[test]
     fn skipped_numbers_are_closed() {
-        let (_, mut table) = table(3);
+        let (_, table) = table(3);
         table.skip();
         assert!(table.get(0).is_err() && table.remove(0).is_err());
         assert_eq!(table.push(null()), Ok(0));
+    }
+
+    #[test]
+    fn duplicates_share_and_are_charged() {
+        let (limits, table) = table(5);
+        for _ in 0..2 {
+            table.push(null()).unwrap();
+        }
+        assert_eq!(table.duplicate(0, 0, false), Ok(2));
+        assert_eq!(table.duplicate(0, 7, true), Ok(7));
+        assert!(Arc::ptr_eq(&table.get(0).unwrap(), &table.get(7).unwrap()));
+        assert_eq!((table.close_on_exec(7), table.close_on_exec(2)), (Ok(true), Ok(false)));
+        table.set_close_on_exec(7, false).unwrap();
+        assert_eq!(table.close_on_exec(7), Ok(false));
+        // In the gap, lowest first.
+        assert_eq!(table.duplicate(1, 4, false), Ok(4));
+        assert_eq!(limits.left(Resource::OpenFiles), 0);
+        assert_eq!(table.duplicate(0, 0, false), Err(Errno::MFILE));
+        table.remove(1).unwrap();
+        assert_eq!(table.push(null()), Ok(1));
+        for fd in [3, 8, u32::MAX] {
+            assert_eq!(table.duplicate(fd, 0, false), Err(Errno::BADF));
+            assert_eq!(table.close_on_exec(fd), Err(Errno::BADF));
+            assert_eq!(table.set_close_on_exec(fd, true), Err(Errno::BADF));
+        }
+        assert_eq!(table.duplicate(0, DESCRIPTOR_NUMBERS_MAX, false), Err(Errno::INVAL));
+        drop(table);
+        assert_eq!(limits.left(Resource::OpenFiles), 5);
+    }
+
+    #[test]
+    fn duplicate_to_any_number() {
+        let (limits, table) = table(3);
+        table.push(null()).unwrap();
+        table.push(null()).unwrap();
+        assert_eq!(table.duplicate_to(0, 1, true), Ok(()));
+        assert!(Arc::ptr_eq(&table.get(0).unwrap(), &table.get(1).unwrap()));
+        assert_eq!((table.len(), limits.left(Resource::OpenFiles)), (2, 1));
+        assert_eq!(table.duplicate_to(0, 9, false), Ok(()));
+        assert_eq!((table.len(), limits.left(Resource::OpenFiles)), (3, 0));
+        assert_eq!(table.duplicate_to(0, 5, false), Err(Errno::MFILE));
+        assert_eq!(table.duplicate_to(0, 0, false), Ok(()));
+        assert_eq!(table.duplicate_to(4, 4, false), Err(Errno::BADF));
+        assert_eq!(table.duplicate_to(0, DESCRIPTOR_NUMBERS_MAX, false), Err(Errno::BADF));
+        table.remove(9).unwrap();
+        assert_eq!(table.push(null()), Ok(2));
+    }
+
+    #[test]
+    fn threads_open_and_close_at_once() {
+        let (limits, table) = table(64);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2_000 {
+                        let fd = table.push(null()).unwrap();
+                        let copy = table.duplicate(fd, 10, false).unwrap();
+                        assert!(table.get(fd).is_ok() && copy >= 10);
+                        table.remove(copy).unwrap();
+                        table.remove(fd).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(table.is_empty());
+        assert_eq!(limits.left(Resource::OpenFiles), 64);
     }
 }

@@ -39,13 +39,14 @@ pub(crate) use self::polling::poll_in_version;
 
 use crate::context::WasiCtx;
 use crate::errno::Errno;
+use std::sync::Arc;
 use wasmoor_host::{Descriptor, Rights};
 
 /// The result of a call that only fails with a number.
 pub type Result<T = ()> = std::result::Result<T, Errno>;
 
 /// The descriptor `fd`, if it did not give up `rights`.
-fn descriptor(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<&Descriptor> {
+fn descriptor(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<Arc<Descriptor>> {
     let descriptor = ctx.core.table.get(fd)?;
     if descriptor.allows(rights) { Ok(descriptor) } else { Err(Errno::NotCapable) }
 }

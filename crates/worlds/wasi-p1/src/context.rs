@@ -6,14 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 use wasmoor_host::{
     Clocks, Core, Descriptor, Guard, Handed, Interrupt, Limits, MemoryOutput, Meter, Mount,
-    MountError, Object, Random, ReadFn, Resolver, WriteFn, check_overlaps,
+    MountError, Object, Random, ReadFn, Resolver, SharedRandom, WriteFn, check_overlaps,
 };
 
 /// The state behind the functions of preview 1: arguments, environment and the host core.
-#[derive(Debug)]
+///
+/// A clone is for another thread of the same guest: it shares all but what ends waiting, the
+/// [`Guard::interrupt`] of its [`Core`].
+#[derive(Clone, Debug)]
 pub struct WasiCtx {
-    pub(crate) args: Vec<Vec<u8>>,
-    pub(crate) env: Vec<Vec<u8>>,
+    pub(crate) args: Arc<[Vec<u8>]>,
+    pub(crate) env: Arc<[Vec<u8>]>,
     pub(crate) core: Core,
 }
 
@@ -143,8 +146,8 @@ pub struct WasiCtxBuilder {
     mounts: Vec<Mount>,
     sockets: Vec<OwnedFd>,
     guard: Guard,
-    clocks: Option<Box<dyn Clocks>>,
-    random: Option<Box<dyn Random>>,
+    clocks: Option<Arc<dyn Clocks>>,
+    random: Option<SharedRandom>,
     resolver: Resolver,
 }
 
@@ -278,13 +281,13 @@ impl WasiCtxBuilder {
 
     /// Replaces the clocks.
     pub fn clocks(&mut self, clocks: impl Clocks + 'static) -> &mut Self {
-        self.clocks = Some(Box::new(clocks));
+        self.clocks = Some(Arc::new(clocks));
         self
     }
 
     /// Replaces the source of random bytes.
     pub fn random(&mut self, random: impl Random + 'static) -> &mut Self {
-        self.random = Some(Box::new(random));
+        self.random = Some(SharedRandom::new(random));
         self
     }
 
@@ -326,7 +329,8 @@ impl WasiCtxBuilder {
             let descriptor = Descriptor::new(Object::Kernel(handed));
             core.table.push_at_end(descriptor).map_err(full)?;
         }
-        Ok(WasiCtx { args: checked_args(given.args)?, env: checked_env(given.env)?, core })
+        let (args, env) = (checked_args(given.args)?, checked_env(given.env)?);
+        Ok(WasiCtx { args: args.into(), env: env.into(), core })
     }
 }
 
@@ -364,7 +368,7 @@ fn input(input: Input) -> Result<Option<Descriptor>, BuildError> {
         Input::Null => Descriptor::new(Object::Null),
         Input::Inherit => return inherited(what, rustix::stdio::stdin()),
         Input::File(fd) => given(what, fd)?,
-        Input::Reader(reader) => Descriptor::new(Object::Input(reader)),
+        Input::Reader(reader) => Descriptor::new(Object::input(reader)),
     }))
 }
 
@@ -378,7 +382,7 @@ fn output(
         Output::Null => Descriptor::new(Object::Null),
         Output::Inherit => return inherited(what, host),
         Output::File(fd) => given(what, fd)?,
-        Output::Writer(writer) => Descriptor::new(Object::Output(writer)),
+        Output::Writer(writer) => Descriptor::new(Object::output(writer)),
     }))
 }
 

@@ -24,7 +24,7 @@ type Get<T> = fn(&mut T) -> &mut WasiCtx;
 fn enter<T: 'static, R>(
     caller: &mut Caller<'_, T>,
     get: Get<T>,
-    call: impl FnOnce(&mut WasiCtx, &GuestMemory<'_>) -> R,
+    call: impl FnOnce(&WasiCtx, &GuestMemory<'_>) -> R,
 ) -> R {
     match caller.memory_and_data() {
         Some((memory, data)) => {

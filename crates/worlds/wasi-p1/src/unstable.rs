@@ -23,7 +23,7 @@ use wasmoor_host::GuestMemory;
 /// # Errors
 /// As [`calls::fd_seek`].
 pub fn fd_seek(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     offset: u64,
@@ -37,7 +37,7 @@ pub fn fd_seek(
 ///
 /// # Errors
 /// As [`calls::fd_filestat_get`].
-pub fn fd_filestat_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
+pub fn fd_filestat_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
     calls::filestat_of_fd(Version::Unstable, ctx, memory, fd, out)
 }
 
@@ -46,7 +46,7 @@ pub fn fd_filestat_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out
 /// # Errors
 /// As [`calls::path_filestat_get`].
 pub fn path_filestat_get(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     flags: u32,
@@ -62,7 +62,7 @@ pub fn path_filestat_get(
 /// # Errors
 /// As [`calls::poll_oneoff`].
 pub fn poll_oneoff(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     subscriptions: u32,
     events: u32,

@@ -10,7 +10,7 @@ use wasmoor_host::GuestMemory;
 ///
 /// # Errors
 /// `fault` for a wrong pointer.
-pub fn args_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, argv: u32, buf: u32) -> Result {
+pub fn args_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, argv: u32, buf: u32) -> Result {
     put_strings(memory, &ctx.args, argv, buf)
 }
 
@@ -18,12 +18,7 @@ pub fn args_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, argv: u32, buf: u32
 ///
 /// # Errors
 /// `fault` for a wrong pointer, `overflow` when they are too many for a guest.
-pub fn args_sizes_get(
-    ctx: &mut WasiCtx,
-    memory: &GuestMemory<'_>,
-    count: u32,
-    bytes: u32,
-) -> Result {
+pub fn args_sizes_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, count: u32, bytes: u32) -> Result {
     put_sizes(memory, &ctx.args, count, bytes)
 }
 
@@ -31,7 +26,7 @@ pub fn args_sizes_get(
 ///
 /// # Errors
 /// `fault` for a wrong pointer.
-pub fn environ_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, environ: u32, buf: u32) -> Result {
+pub fn environ_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, environ: u32, buf: u32) -> Result {
     put_strings(memory, &ctx.env, environ, buf)
 }
 
@@ -40,7 +35,7 @@ pub fn environ_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, environ: u32, bu
 /// # Errors
 /// `fault` for a wrong pointer, `overflow` when they are too many for a guest.
 pub fn environ_sizes_get(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     count: u32,
     bytes: u32,

@@ -3,13 +3,13 @@
 use super::Result;
 use crate::abi::{Out, clock_id};
 use crate::context::WasiCtx;
-use wasmoor_host::{GuestMemory, random};
+use wasmoor_host::GuestMemory;
 
 /// The step of a clock in nanoseconds.
 ///
 /// # Errors
 /// `inval` for an unknown clock.
-pub fn clock_res_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, id: u32, out: u32) -> Result {
+pub fn clock_res_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, id: u32, out: u32) -> Result {
     let out = Out::for_u64(memory, out)?;
     out.put(&ctx.core.clocks.resolution(clock_id(id)?)?.to_le_bytes());
     Ok(())
@@ -20,7 +20,7 @@ pub fn clock_res_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, id: u32, out: 
 /// # Errors
 /// `inval` for an unknown clock, `overflow` for a time before 1970 or after 2554.
 pub fn clock_time_get(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     id: u32,
     _precision: u64,
@@ -35,8 +35,7 @@ pub fn clock_time_get(
 ///
 /// # Errors
 /// `fault` for a wrong pointer, `intr` when the guest must stop.
-pub fn random_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, buf: u32, len: u32) -> Result {
+pub fn random_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, buf: u32, len: u32) -> Result {
     let target = memory.slice(buf, len)?;
-    let core = &mut ctx.core;
-    Ok(random::fill(core.random.as_mut(), &core.guard.interrupt, target)?)
+    Ok(ctx.core.random.fill(&ctx.core.guard.interrupt, target)?)
 }

@@ -12,8 +12,9 @@ use wasmoor_host::{GuestMemory, GuestSlice, Rights};
 ///
 /// # Errors
 /// `badf` for anything but a mount; programs look until they meet it.
-pub fn fd_prestat_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
-    let name = ctx.core.table.get(fd)?.mount_name().ok_or(Errno::Badf)?;
+pub fn fd_prestat_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
+    let descriptor = ctx.core.table.get(fd)?;
+    let name = descriptor.mount_name().ok_or(Errno::Badf)?;
     let len = u32::try_from(name.len()).map_err(|_| Errno::Overflow)?;
     // Kind 0: a directory; there is no other.
     let stat = Bytes::<{ PRESTAT_BYTES as usize }>::new().u32(4, len);
@@ -26,13 +27,14 @@ pub fn fd_prestat_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out:
 /// # Errors
 /// `badf` for anything but a mount, `nametoolong` when the name does not fit.
 pub fn fd_prestat_dir_name(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     path: u32,
     path_len: u32,
 ) -> Result {
-    let name = ctx.core.table.get(fd)?.mount_name().ok_or(Errno::Badf)?;
+    let descriptor = ctx.core.table.get(fd)?;
+    let name = descriptor.mount_name().ok_or(Errno::Badf)?;
     let room = memory.slice(path, path_len)?;
     if room.len() < name.len() {
         return Err(Errno::NameTooLong);
@@ -47,7 +49,7 @@ pub fn fd_prestat_dir_name(
 /// # Errors
 /// `notdir` for anything but a directory, else those of `getdents`.
 pub fn fd_readdir(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     buf: u32,
@@ -55,12 +57,11 @@ pub fn fd_readdir(
     cookie: u64,
     used: u32,
 ) -> Result {
-    descriptor(ctx, fd, Rights::FD_READDIR)?;
+    let directory = descriptor(ctx, fd, Rights::FD_READDIR)?;
     let out = Out::for_u32(memory, used)?;
     let mut room = memory.slice(buf, buf_len)?;
-    let core = &mut ctx.core;
     let visit = |entry: &Entry<'_>| put_entry(&mut room, entry);
-    core.table.get_mut(fd)?.visit_entries(&core.guard, cookie, visit)?;
+    directory.visit_entries(&ctx.core.guard, cookie, visit)?;
     out.put_count(buf_len as usize - room.len())
 }
 

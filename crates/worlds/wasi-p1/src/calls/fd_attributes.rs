@@ -10,7 +10,7 @@ use wasmoor_host::{GuestMemory, Rights, StatusFlags};
 ///
 /// # Errors
 /// `badf` when it is not open.
-pub fn fd_close(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32) -> Result {
+pub fn fd_close(ctx: &WasiCtx, _: &GuestMemory<'_>, fd: u32) -> Result {
     drop(ctx.core.table.remove(fd)?);
     Ok(())
 }
@@ -19,7 +19,7 @@ pub fn fd_close(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32) -> Result {
 ///
 /// # Errors
 /// `badf` when either is not open.
-pub fn fd_renumber(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32, to: u32) -> Result {
+pub fn fd_renumber(ctx: &WasiCtx, _: &GuestMemory<'_>, fd: u32, to: u32) -> Result {
     Ok(ctx.core.table.renumber(fd, to)?)
 }
 
@@ -28,7 +28,7 @@ pub fn fd_renumber(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32, to: u32) -> 
 /// # Errors
 /// `inval` for unknown advice, `spipe` for a stream, `badf` for a directory.
 pub fn fd_advise(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     _: &GuestMemory<'_>,
     fd: u32,
     offset: u64,
@@ -44,13 +44,7 @@ pub fn fd_advise(
 /// # Errors
 /// `rofs` through a read-only mount, `notsup` when the file system cannot, else those of
 /// `posix_fallocate`.
-pub fn fd_allocate(
-    ctx: &mut WasiCtx,
-    _: &GuestMemory<'_>,
-    fd: u32,
-    offset: u64,
-    len: u64,
-) -> Result {
+pub fn fd_allocate(ctx: &WasiCtx, _: &GuestMemory<'_>, fd: u32, offset: u64, len: u64) -> Result {
     Ok(descriptor(ctx, fd, Rights::FD_ALLOCATE)?.allocate(&ctx.core.guard, offset, len)?)
 }
 
@@ -58,7 +52,7 @@ pub fn fd_allocate(
 ///
 /// # Errors
 /// `badf` when it is not open.
-pub fn fd_fdstat_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
+pub fn fd_fdstat_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
     let descriptor = ctx.core.table.get(fd)?;
     let out = Out::new(memory, out, FDSTAT_BYTES)?;
     let (rights, inheriting) = descriptor.rights()?;
@@ -75,9 +69,9 @@ pub fn fd_fdstat_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: 
 ///
 /// # Errors
 /// `inval` for unknown flags, `notsup` for those that cannot change after opening.
-pub fn fd_fdstat_set_flags(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32, flags: u32) -> Result {
-    descriptor(ctx, fd, Rights::FD_FDSTAT_SET_FLAGS)?;
-    Ok(ctx.core.table.get_mut(fd)?.set_status_flags(status_flags(flags)?)?)
+pub fn fd_fdstat_set_flags(ctx: &WasiCtx, _: &GuestMemory<'_>, fd: u32, flags: u32) -> Result {
+    let descriptor = descriptor(ctx, fd, Rights::FD_FDSTAT_SET_FLAGS)?;
+    Ok(descriptor.set_status_flags(status_flags(flags)?)?)
 }
 
 /// `fdflags`.
@@ -90,13 +84,13 @@ pub(super) fn status_flags(raw: u32) -> Result<StatusFlags> {
 /// # Errors
 /// `notcapable` for rights that it does not have.
 pub fn fd_fdstat_set_rights(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     _: &GuestMemory<'_>,
     fd: u32,
     rights: u64,
     inheriting: u64,
 ) -> Result {
-    let descriptor = ctx.core.table.get_mut(fd)?;
+    let descriptor = ctx.core.table.get(fd)?;
     let known = |bits| Rights::from_bits(bits).ok_or(Errno::NotCapable);
     let limited = descriptor.limit_rights(known(rights)?, known(inheriting)?);
     limited.map_err(|error| match error {
@@ -109,14 +103,14 @@ pub fn fd_fdstat_set_rights(
 ///
 /// # Errors
 /// Those of `fstat`.
-pub fn fd_filestat_get(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
+pub fn fd_filestat_get(ctx: &WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
     filestat_of_fd(Version::Preview1, ctx, memory, fd, out)
 }
 
 /// `fd_filestat_get` of either version.
 pub(crate) fn filestat_of_fd(
     version: Version,
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     out: u32,
@@ -132,7 +126,7 @@ pub(crate) fn filestat_of_fd(
 /// # Errors
 /// `rofs` through a read-only mount, `nospc` when the meter refuses the growth, else those of
 /// `ftruncate`.
-pub fn fd_filestat_set_size(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32, size: u64) -> Result {
+pub fn fd_filestat_set_size(ctx: &WasiCtx, _: &GuestMemory<'_>, fd: u32, size: u64) -> Result {
     Ok(descriptor(ctx, fd, Rights::FD_FILESTAT_SET_SIZE)?.set_size(&ctx.core.guard, size)?)
 }
 
@@ -141,7 +135,7 @@ pub fn fd_filestat_set_size(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32, siz
 /// # Errors
 /// `inval` for contradicting flags, `rofs` through a read-only mount, else those of `futimens`.
 pub fn fd_filestat_set_times(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     _: &GuestMemory<'_>,
     fd: u32,
     accessed: u64,

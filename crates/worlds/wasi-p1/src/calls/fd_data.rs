@@ -12,18 +12,17 @@ use wasmoor_host::{GuestMemory, IoVecs, Rights};
 /// # Errors
 /// `badf` for something that cannot be read, else those of `readv`.
 pub fn fd_read(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     iovs: u32,
     iovs_len: u32,
     nread: u32,
 ) -> Result {
-    descriptor(ctx, fd, Rights::FD_READ)?;
+    let descriptor = descriptor(ctx, fd, Rights::FD_READ)?;
     let out = Out::for_u32(memory, nread)?;
     let vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
-    let core = &mut ctx.core;
-    out.put_count(core.table.get_mut(fd)?.read(&core.guard, &vecs)?)
+    out.put_count(descriptor.read(&ctx.core.guard, &vecs)?)
 }
 
 /// Writes at the position.
@@ -31,18 +30,17 @@ pub fn fd_read(
 /// # Errors
 /// `badf` for something that cannot be written, else those of `writev`.
 pub fn fd_write(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     iovs: u32,
     iovs_len: u32,
     nwritten: u32,
 ) -> Result {
-    descriptor(ctx, fd, Rights::FD_WRITE)?;
+    let descriptor = descriptor(ctx, fd, Rights::FD_WRITE)?;
     let out = Out::for_u32(memory, nwritten)?;
     let mut vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
-    let core = &mut ctx.core;
-    out.put_count(core.table.get_mut(fd)?.write(&core.guard, &mut vecs)?)
+    out.put_count(descriptor.write(&ctx.core.guard, &mut vecs)?)
 }
 
 /// Reads at `offset`.
@@ -50,7 +48,7 @@ pub fn fd_write(
 /// # Errors
 /// `spipe` for a stream, else as [`fd_read`].
 pub fn fd_pread(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     iovs: u32,
@@ -69,7 +67,7 @@ pub fn fd_pread(
 /// # Errors
 /// `spipe` for a stream, else as [`fd_write`].
 pub fn fd_pwrite(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     iovs: u32,
@@ -88,7 +86,7 @@ pub fn fd_pwrite(
 /// # Errors
 /// `spipe` for a stream, `inval` for a position before the start.
 pub fn fd_seek(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     offset: u64,
@@ -101,7 +99,7 @@ pub fn fd_seek(
 /// `fd_seek` of either version.
 pub(crate) fn seek_in_version(
     version: Version,
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     [fd, whence, out]: [u32; 3],
     offset: u64,
@@ -122,7 +120,7 @@ pub(crate) fn seek_in_version(
 ///
 /// # Errors
 /// `spipe` for a stream.
-pub fn fd_tell(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
+pub fn fd_tell(ctx: &WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
     seek_in_version(Version::Preview1, ctx, memory, [fd, 1, out], 0)
 }
 
@@ -130,18 +128,14 @@ pub fn fd_tell(ctx: &mut WasiCtx, memory: &GuestMemory<'_>, fd: u32, out: u32) -
 ///
 /// # Errors
 /// Those of `fsync`.
-pub fn fd_sync(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32) -> Result {
-    descriptor(ctx, fd, Rights::FD_SYNC)?;
-    let core = &mut ctx.core;
-    Ok(core.table.get_mut(fd)?.sync(&core.guard, true)?)
+pub fn fd_sync(ctx: &WasiCtx, _: &GuestMemory<'_>, fd: u32) -> Result {
+    Ok(descriptor(ctx, fd, Rights::FD_SYNC)?.sync(&ctx.core.guard, true)?)
 }
 
 /// Waits until data are on the disk.
 ///
 /// # Errors
 /// Those of `fdatasync`.
-pub fn fd_datasync(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32) -> Result {
-    descriptor(ctx, fd, Rights::FD_DATASYNC)?;
-    let core = &mut ctx.core;
-    Ok(core.table.get_mut(fd)?.sync(&core.guard, false)?)
+pub fn fd_datasync(ctx: &WasiCtx, _: &GuestMemory<'_>, fd: u32) -> Result {
+    Ok(descriptor(ctx, fd, Rights::FD_DATASYNC)?.sync(&ctx.core.guard, false)?)
 }

@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use wasmoor_host::charge;
 use wasmoor_host::files::{self, At};
 use wasmoor_host::path::text_from_guest;
-use wasmoor_host::{Core, Descriptor, GuestMemory, GuestPath, Node, Rights};
+use wasmoor_host::{Core, Descriptor, GuestMemory, GuestPath, Rights};
 
 /// `lookupflags`: whether a link in the last place is followed.
 fn follows(lookup_flags: u32) -> Result<bool> {
@@ -24,11 +24,6 @@ fn guest_path(memory: &GuestMemory<'_>, path: u32, len: u32) -> Result<GuestPath
     Ok(GuestPath::from_guest(memory.slice(path, len)?)?)
 }
 
-/// Where paths at `fd` start.
-fn node(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<&Node> {
-    Ok(descriptor(ctx, fd, rights)?.node()?)
-}
-
 /// A call's descriptor, path and length of the path, with the right that the descriptor needs.
 type Named = ([u32; 3], Rights);
 
@@ -39,7 +34,8 @@ fn on_path(
     ([fd, path, path_len], rights): Named,
     work: impl FnOnce(&Core, At<'_>) -> wasmoor_host::Result<()>,
 ) -> Result {
-    let node = node(ctx, fd, rights)?;
+    let start = descriptor(ctx, fd, rights)?;
+    let node = start.node()?;
     let path = &guest_path(memory, path, path_len)?;
     Ok(work(&ctx.core, At { node, path })?)
 }
@@ -61,7 +57,8 @@ fn on_paths(
     ([new_fd, new_path, new_path_len], new_rights): Named,
     work: impl FnOnce(&Core, At<'_>, At<'_>) -> wasmoor_host::Result<()>,
 ) -> Result {
-    let (old, new) = (node(ctx, old_fd, old_rights)?, node(ctx, new_fd, new_rights)?);
+    let (old, new) = (descriptor(ctx, old_fd, old_rights)?, descriptor(ctx, new_fd, new_rights)?);
+    let (old, new) = (old.node()?, new.node()?);
     let old_path = &guest_path(memory, old_path, old_path_len)?;
     let new_path = &guest_path(memory, new_path, new_path_len)?;
     let (from, to) = (At { node: old, path: old_path }, At { node: new, path: new_path });
@@ -73,7 +70,7 @@ fn on_paths(
 /// # Errors
 /// `rofs` through a read-only mount, `perm` for a path that leaves, else those of `mkdirat`.
 pub fn path_create_directory(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     path: u32,
@@ -89,7 +86,7 @@ pub fn path_create_directory(
 /// # Errors
 /// `perm` for a path that leaves, else those of `fstatat`.
 pub fn path_filestat_get(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     flags: u32,
@@ -103,11 +100,12 @@ pub fn path_filestat_get(
 /// `path_filestat_get` of either version.
 pub(crate) fn filestat_of_path(
     version: Version,
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     [fd, flags, path, path_len, out]: [u32; 5],
 ) -> Result {
-    let node = node(ctx, fd, Rights::PATH_FILESTAT_GET)?;
+    let start = descriptor(ctx, fd, Rights::PATH_FILESTAT_GET)?;
+    let node = start.node()?;
     let follow = follows(flags)?;
     let out = Out::new(memory, out, version.filestat_bytes())?;
     let path = &guest_path(memory, path, path_len)?;
@@ -121,7 +119,7 @@ pub(crate) fn filestat_of_path(
 /// `inval` for contradicting flags, `rofs` through a read-only mount, `perm` for a path that
 /// leaves, else those of `utimensat`.
 pub fn path_filestat_set_times(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     flags: u32,
@@ -131,7 +129,8 @@ pub fn path_filestat_set_times(
     modified: u64,
     time_flags: u32,
 ) -> Result {
-    let node = node(ctx, fd, Rights::PATH_FILESTAT_SET_TIMES)?;
+    let start = descriptor(ctx, fd, Rights::PATH_FILESTAT_SET_TIMES)?;
+    let node = start.node()?;
     let (follow, times) = (follows(flags)?, timestamps(accessed, modified, time_flags)?);
     let path = &guest_path(memory, path, path_len)?;
     Ok(files::set_times(&ctx.core.resolver, At { node, path }, &times, follow)?)
@@ -143,7 +142,7 @@ pub fn path_filestat_set_times(
 /// `inval` when asked to follow a link, `rofs` when either mount is read-only, `perm` for a path
 /// that leaves and for a directory, else those of `linkat`.
 pub fn path_link(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     old_fd: u32,
     old_flags: u32,
@@ -180,7 +179,7 @@ const OPEN_FLAGS: &[(u32, OFlags, Rights)] = &[
 /// `rofs` for anything that could change a read-only mount, `perm` for a path that leaves, `mfile`
 /// when the guest has too many open files, else those of `openat`.
 pub fn path_open(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     flags: u32,
@@ -207,7 +206,7 @@ pub fn path_open(
     let open = || charge::open(meter, &core.resolver, at, how, follow);
     let opened = core.guard.interrupt.retry(open)?;
     let inheriting = Rights::from_bits_truncate(inheriting);
-    let descriptor = Descriptor::opened(parent, opened, wanted, inheriting);
+    let descriptor = Descriptor::opened(&parent, opened, wanted, inheriting);
     out.put(&ctx.core.table.insert(place, descriptor)?.to_le_bytes());
     Ok(())
 }
@@ -238,7 +237,7 @@ fn kernel_flags(open_flags: u32, wanted: Rights) -> Result<(OFlags, Rights)> {
 /// # Errors
 /// `inval` for anything else, `perm` for a path that leaves, else those of `readlinkat`.
 pub fn path_readlink(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     path: u32,
@@ -247,7 +246,8 @@ pub fn path_readlink(
     buf_len: u32,
     used: u32,
 ) -> Result {
-    let node = node(ctx, fd, Rights::PATH_READLINK)?;
+    let start = descriptor(ctx, fd, Rights::PATH_READLINK)?;
+    let node = start.node()?;
     let out = Out::for_u32(memory, used)?;
     let room = memory.slice(buf, buf_len)?;
     let path = &guest_path(memory, path, path_len)?;
@@ -260,7 +260,7 @@ pub fn path_readlink(
 /// # Errors
 /// `rofs` through a read-only mount, `perm` for a path that leaves, else those of `rmdir`.
 pub fn path_remove_directory(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     path: u32,
@@ -276,7 +276,7 @@ pub fn path_remove_directory(
 /// # Errors
 /// `rofs` when either mount is read-only, `perm` for a path that leaves, else those of `renameat`.
 pub fn path_rename(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     old_path: u32,
@@ -296,7 +296,7 @@ pub fn path_rename(
 /// `perm` for an absolute text and for a path that leaves, `rofs` through a read-only mount, else
 /// those of `symlinkat`.
 pub fn path_symlink(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     old_path: u32,
     old_path_len: u32,
@@ -304,7 +304,8 @@ pub fn path_symlink(
     new_path: u32,
     new_path_len: u32,
 ) -> Result {
-    let node = node(ctx, fd, Rights::PATH_SYMLINK)?;
+    let start = descriptor(ctx, fd, Rights::PATH_SYMLINK)?;
+    let node = start.node()?;
     let target = text_from_guest(memory.slice(old_path, old_path_len)?)?;
     let path = &guest_path(memory, new_path, new_path_len)?;
     let create = || files::symlink(&ctx.core.resolver, &target, At { node, path });
@@ -317,7 +318,7 @@ pub fn path_symlink(
 /// `isdir` for a directory, `rofs` through a read-only mount, `perm` for a path that leaves, else
 /// those of `unlink`.
 pub fn path_unlink_file(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     path: u32,

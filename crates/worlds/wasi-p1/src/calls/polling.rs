@@ -24,7 +24,7 @@ const ABSOLUTE: u16 = 1;
 /// `inval` for none at all or one of an unknown kind, `nomem` when they are more than the meter
 /// allows, `intr` when the guest must stop.
 pub fn poll_oneoff(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     subscriptions: u32,
     events: u32,
@@ -37,7 +37,7 @@ pub fn poll_oneoff(
 /// `poll_oneoff` of either version.
 pub(crate) fn poll_in_version(
     version: Version,
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     [subscriptions, events, count, out]: [u32; 4],
 ) -> Result {

@@ -10,7 +10,7 @@ use wasmoor_host::GuestMemory;
 ///
 /// # Errors
 /// Always: with the status, for the embedder.
-pub fn proc_exit(_: &mut WasiCtx, _: &GuestMemory<'_>, code: u32) -> std::result::Result<(), Exit> {
+pub fn proc_exit(_: &WasiCtx, _: &GuestMemory<'_>, code: u32) -> std::result::Result<(), Exit> {
     Err(Exit { code })
 }
 
@@ -39,7 +39,7 @@ fn action(signal: u32) -> Option<Action> {
 /// # Errors
 /// `inval` for an unknown signal, `notsup` for one that stops a process.
 pub fn proc_raise(
-    _: &mut WasiCtx,
+    _: &WasiCtx,
     _: &GuestMemory<'_>,
     signal: u32,
 ) -> std::result::Result<Result, Exit> {
@@ -55,7 +55,7 @@ pub fn proc_raise(
 ///
 /// # Errors
 /// None.
-pub fn sched_yield(_: &mut WasiCtx, _: &GuestMemory<'_>) -> Result {
+pub fn sched_yield(_: &WasiCtx, _: &GuestMemory<'_>) -> Result {
     std::thread::yield_now();
     Ok(())
 }

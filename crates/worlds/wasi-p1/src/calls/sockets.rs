@@ -15,7 +15,7 @@ use wasmoor_host::{GuestMemory, IoVecs, Rights, StatusFlags};
 /// `notsock` for anything but a socket, `mfile` when the guest has too many open files, else those
 /// of `accept`.
 pub fn sock_accept(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     flags: u32,
@@ -45,7 +45,7 @@ const DATA_TRUNCATED: u16 = 1;
 /// # Errors
 /// `notsock` for anything but a socket, `inval` for unknown flags, else those of `recv`.
 pub fn sock_recv(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     iovs: u32,
@@ -71,7 +71,7 @@ pub fn sock_recv(
 /// # Errors
 /// `notsock` for anything but a socket, `inval` for flags, else those of `send`.
 pub fn sock_send(
-    ctx: &mut WasiCtx,
+    ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     fd: u32,
     iovs: u32,
@@ -93,7 +93,7 @@ pub fn sock_send(
 /// # Errors
 /// `notsock` for anything but a socket, `inval` for no or unknown directions, else those of
 /// `shutdown`.
-pub fn sock_shutdown(ctx: &mut WasiCtx, _: &GuestMemory<'_>, fd: u32, how: u32) -> Result {
+pub fn sock_shutdown(ctx: &WasiCtx, _: &GuestMemory<'_>, fd: u32, how: u32) -> Result {
     let socket = descriptor(ctx, fd, Rights::SOCK_SHUTDOWN)?;
     let how = match how {
         1 => Shutdown::Read,

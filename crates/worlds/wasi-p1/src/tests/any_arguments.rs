@@ -83,7 +83,7 @@ impl Any for u64 {
     }
 }
 
-type Call = fn(&mut WasiCtx, &GuestMemory<'_>, &mut Arguments) -> bool;
+type Call = fn(&WasiCtx, &GuestMemory<'_>, &mut Arguments) -> bool;
 
 /// Every function with a way to call it with anything; true when it succeeded.
 macro_rules! list {

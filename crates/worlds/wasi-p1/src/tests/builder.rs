@@ -40,31 +40,29 @@ fn a_read_only_mount_in_a_writable_one_is_refused() {
 
 #[test]
 fn nothing_is_granted_by_default() {
-    let mut ctx = WasiCtx::builder().build().unwrap();
+    let ctx = WasiCtx::builder().build().unwrap();
     let mut bytes = vec![0; 1 << 16];
     bytes[PATH as usize..][..1].copy_from_slice(b".");
     let memory = GuestMemory::from_slice(&mut bytes);
     for fd in 0..20 {
-        assert_eq!(calls::fd_prestat_get(&mut ctx, &memory, fd, OUT), Err(Errno::Badf));
+        assert_eq!(calls::fd_prestat_get(&ctx, &memory, fd, OUT), Err(Errno::Badf));
         let expect = Err(if fd < 3 { Errno::NotDir } else { Errno::Badf });
         for (what, result) in [
-            ("open", calls::path_open(&mut ctx, &memory, fd, 0, PATH, 1, 0, 2, 0, 0, OUT)),
-            ("stat", calls::path_filestat_get(&mut ctx, &memory, fd, 0, PATH, 1, OUT)),
-            ("mkdir", calls::path_create_directory(&mut ctx, &memory, fd, PATH, 1)),
-            ("unlink", calls::path_unlink_file(&mut ctx, &memory, fd, PATH, 1)),
-            ("rmdir", calls::path_remove_directory(&mut ctx, &memory, fd, PATH, 1)),
-            ("readlink", calls::path_readlink(&mut ctx, &memory, fd, PATH, 1, OUT, 1, OUT)),
-            ("symlink", calls::path_symlink(&mut ctx, &memory, PATH, 1, fd, PATH, 1)),
-            ("rename", calls::path_rename(&mut ctx, &memory, fd, PATH, 1, fd, PATH, 1)),
-            ("link", calls::path_link(&mut ctx, &memory, fd, 0, PATH, 1, fd, PATH, 1)),
-            ("times", {
-                calls::path_filestat_set_times(&mut ctx, &memory, fd, 0, PATH, 1, 0, 0, 0)
-            }),
+            ("open", calls::path_open(&ctx, &memory, fd, 0, PATH, 1, 0, 2, 0, 0, OUT)),
+            ("stat", calls::path_filestat_get(&ctx, &memory, fd, 0, PATH, 1, OUT)),
+            ("mkdir", calls::path_create_directory(&ctx, &memory, fd, PATH, 1)),
+            ("unlink", calls::path_unlink_file(&ctx, &memory, fd, PATH, 1)),
+            ("rmdir", calls::path_remove_directory(&ctx, &memory, fd, PATH, 1)),
+            ("readlink", calls::path_readlink(&ctx, &memory, fd, PATH, 1, OUT, 1, OUT)),
+            ("symlink", calls::path_symlink(&ctx, &memory, PATH, 1, fd, PATH, 1)),
+            ("rename", calls::path_rename(&ctx, &memory, fd, PATH, 1, fd, PATH, 1)),
+            ("link", calls::path_link(&ctx, &memory, fd, 0, PATH, 1, fd, PATH, 1)),
+            ("times", { calls::path_filestat_set_times(&ctx, &memory, fd, 0, PATH, 1, 0, 0, 0) }),
         ] {
             assert_eq!(result, expect, "{what} at {fd}");
         }
     }
-    assert_eq!(calls::environ_sizes_get(&mut ctx, &memory, OUT, OUT + 4), Ok(()));
+    assert_eq!(calls::environ_sizes_get(&ctx, &memory, OUT, OUT + 4), Ok(()));
     assert_eq!(memory.read_u64(OUT), Ok(0));
 }
 

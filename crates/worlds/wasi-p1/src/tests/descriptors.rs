@@ -78,7 +78,7 @@ fn the_access_mode_follows_the_rights() {
 
 #[test]
 fn rights_given_up_are_gone() {
-    type Use = fn(&mut WasiCtx, &GuestMemory<'_>, u32) -> Result;
+    type Use = fn(&WasiCtx, &GuestMemory<'_>, u32) -> Result;
     let uses: &[(Rights, Use)] = &[
         (Rights::FD_DATASYNC, |c, m, fd| calls::fd_datasync(c, m, fd)),
         (Rights::FD_READ, |c, m, fd| calls::fd_read(c, m, fd, VECS, 1, OUT)),

@@ -53,7 +53,7 @@ impl Guest {
         self.host.path().join(path)
     }
 
-    pub(super) fn call<R>(&mut self, call: impl FnOnce(&mut WasiCtx, &GuestMemory<'_>) -> R) -> R {
+    pub(super) fn call<R>(&mut self, call: impl FnOnce(&WasiCtx, &GuestMemory<'_>) -> R) -> R {
         call(&mut self.ctx, &GuestMemory::from_slice(&mut self.memory))
     }
 
@@ -131,7 +131,7 @@ impl Guest {
     pub(super) fn on_path<R>(
         &mut self,
         path: &str,
-        call: impl FnOnce(&mut WasiCtx, &GuestMemory<'_>, u32, u32) -> R,
+        call: impl FnOnce(&WasiCtx, &GuestMemory<'_>, u32, u32) -> R,
     ) -> R {
         let len = self.put(PATH, path.as_bytes());
         self.call(|ctx, memory| call(ctx, memory, PATH, len))
@@ -141,7 +141,7 @@ impl Guest {
     pub(super) fn on_paths<R>(
         &mut self,
         [path, other]: [&str; 2],
-        call: impl FnOnce(&mut WasiCtx, &GuestMemory<'_>, [u32; 4]) -> R,
+        call: impl FnOnce(&WasiCtx, &GuestMemory<'_>, [u32; 4]) -> R,
     ) -> R {
         let len = self.put(PATH, path.as_bytes());
         let other_len = self.put(OTHER_PATH, other.as_bytes());

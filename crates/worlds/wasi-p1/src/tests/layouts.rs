@@ -6,7 +6,7 @@ use crate::{WasiCtx, unstable};
 use std::fs;
 use wasmoor_host::{FixedClocks, GuestMemory};
 
-type Fill = fn(&mut WasiCtx, &GuestMemory<'_>) -> Result;
+type Fill = fn(&WasiCtx, &GuestMemory<'_>) -> Result;
 
 const FILE: u32 = ROOT + 1;
 

@@ -128,7 +128,7 @@ fn names_links_and_sizes_are_output() {
 
 fn on_file(
     guest: &mut Guest,
-    work: impl FnOnce(&mut crate::WasiCtx, &wasmoor_host::GuestMemory<'_>, u32) -> calls::Result,
+    work: impl FnOnce(&crate::WasiCtx, &wasmoor_host::GuestMemory<'_>, u32) -> calls::Result,
 ) -> calls::Result {
     let fd = guest.open("file", 0)?;
     guest.call(|c, m| work(c, m, fd))

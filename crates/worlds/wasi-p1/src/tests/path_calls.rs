@@ -86,7 +86,7 @@ fn starting_elsewhere() {
     assert!(matches!(data, Err(Errno::IsDir | Errno::Badf)), "{data:?}");
 }
 
-type OnPath = fn(&mut WasiCtx, &GuestMemory<'_>, u32, u32) -> Result;
+type OnPath = fn(&WasiCtx, &GuestMemory<'_>, u32, u32) -> Result;
 
 const MKDIR: OnPath = |c, m, path, len| calls::path_create_directory(c, m, ROOT, path, len);
 const RMDIR: OnPath = |c, m, path, len| calls::path_remove_directory(c, m, ROOT, path, len);
