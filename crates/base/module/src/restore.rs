@@ -4,7 +4,8 @@
 //! What is stored beside the code of a module is
 //!
 //! ```text
-//! skeleton      the module without its code section and custom sections
+//! skeleton      the module without its code section and custom sections; if its active data
+//!               segments are stored elsewhere, as the contents of memories, without these too
 //! description   where bodies and custom sections are in the module's bytes; its name
 //! facts         what validation learned about each body
 //! ```
@@ -14,7 +15,7 @@
 //! that is what restoring saves. Whoever restores a module vouches that all three parts belong to
 //! a module that was validated with the same proposals, and that `source` gives that module.
 
-use crate::description::{CustomSection, FunctionBody, Module};
+use crate::description::{CustomSection, DataMode, DataSegment, FunctionBody, Module};
 use crate::facts::FuncFacts;
 use crate::features::Features;
 use crate::load;
@@ -28,6 +29,9 @@ use wasmparser::BinaryReader;
 const HEADER_BYTES: usize = 8;
 const CUSTOM_SECTION: u8 = 0;
 const CODE_SECTION: u8 = 10;
+const DATA_SECTION: u8 = 11;
+const DATA_COUNT_SECTION: u8 = 12;
+const PASSIVE_SEGMENT: u64 = 1;
 
 /// Gives the bytes of a restored module: the same that were validated once.
 pub type Source = Box<dyn Fn() -> Result<Arc<[u8]>, String> + Send + Sync>;
@@ -71,9 +75,14 @@ impl std::fmt::Debug for Late {
 }
 
 impl Module {
-    /// The parts that are stored beside the code.
+    /// The parts that are stored beside the code. `is_folded`: without active data segments, for
+    /// whoever stores what they do. What is left of them looks like passive segments without
+    /// bytes, and none are left behind the last passive one: nobody can tell that from segments
+    /// that have been copied and dropped.
+    ///
+    /// Of a restored module the parts that it came from, whatever `is_folded` says.
     #[must_use]
-    pub fn parts(&self) -> Parts {
+    pub fn parts(&self, is_folded: bool) -> Parts {
         if let Some(late) = &self.late {
             return Parts {
                 description: late.description.clone(),
@@ -86,7 +95,7 @@ impl Module {
         self.bodies.values().for_each(|body| write_facts(&mut facts, &body.facts));
         Parts {
             description: describe(self).into(),
-            skeleton: skeleton(&self.bytes).into(),
+            skeleton: self.skeleton(is_folded).into(),
             facts: facts.finish().into(),
             // At most 2^30, see `header`.
             wasm_bytes: self.bytes.len() as u32,
@@ -133,6 +142,12 @@ impl Module {
         Ok(())
     }
 
+    /// Whether the module was restored from its parts.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.late.is_some()
+    }
+
     /// What validation learned about a function's body. Of a restored module, after
     /// [`Module::require_bodies`].
     #[must_use]
@@ -153,15 +168,42 @@ impl Module {
     }
 }
 
-/// The module without its code section and custom sections.
-fn skeleton(bytes: &[u8]) -> Vec<u8> {
-    let mut out = bytes.get(..HEADER_BYTES).unwrap_or_default().to_vec();
-    for (id, section) in sections(bytes) {
-        if !matches!(id, CUSTOM_SECTION | CODE_SECTION) {
-            out.extend_from_slice(&bytes[section]);
+impl Module {
+    /// The module without its code section and custom sections, and perhaps active segments.
+    fn skeleton(&self, is_folded: bool) -> Vec<u8> {
+        let bytes = &self.bytes;
+        let mut out = bytes.get(..HEADER_BYTES).unwrap_or_default().to_vec();
+        for (id, section) in sections(bytes) {
+            match id {
+                CUSTOM_SECTION | CODE_SECTION => {}
+                // Only bodies need it.
+                DATA_COUNT_SECTION if is_folded => {}
+                DATA_SECTION if is_folded => self.passive_data(&mut out),
+                _ => out.extend_from_slice(&bytes[section]),
+            }
         }
+        out
     }
-    out
+
+    /// The data section up to the last passive segment, with nothing in active ones.
+    fn passive_data(&self, out: &mut Vec<u8>) {
+        let is_passive = |segment: &DataSegment| matches!(segment.mode, DataMode::Passive);
+        let passive = self.data.iter().filter(|(_, segment)| is_passive(segment)).next_back();
+        let Some((last, _)) = passive else { return };
+        let mut section = Writer::new();
+        section.number(u64::from(last.as_u32()) + 1);
+        for (index, segment) in self.data.iter().take(last.as_u32() as usize + 1) {
+            section.number(PASSIVE_SEGMENT);
+            let is_passive = is_passive(segment);
+            section.string(if is_passive { self.data_bytes(index) } else { &[] });
+        }
+        let section = section.finish();
+        let mut head = Writer::new();
+        head.number(DATA_SECTION.into());
+        head.number(section.len() as u64);
+        out.extend(head.finish());
+        out.extend(section);
+    }
 }
 
 /// Ids and ranges, headers included, of the sections of a valid module.

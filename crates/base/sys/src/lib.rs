@@ -12,7 +12,7 @@
 //!        move_pages(address, len, new_len)       to a larger range without copying, or an error
 //!        unmap(address, len)
 //!        clear(address, len, Access)             private pages of zeros in the place of any others
-//! image  ImageFile: new(len), write, seal, map_readable(), map_private_at(address)
+//! image  ImageFile: new(len), write, seal, map_readable(), map_private_at(address); map_file_at(address)
 //! pagemap own_pages(addresses, found)            pages of private mappings that were written to
 //! code   SharedMemory: new(len), map_writable(), map_executable_at(address)
 //!        replace_by_inaccessible(address, len)    private pages in the place of any others
@@ -32,6 +32,7 @@
 
 pub mod code;
 pub mod fault;
+pub mod file_image;
 pub mod fork;
 pub mod image;
 pub mod kick;

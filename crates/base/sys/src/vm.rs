@@ -192,7 +192,7 @@ impl Reservation {
     }
 
     /// Start and length of a range of whole pages; `None` when it is empty.
-    fn pages(&self, range: Range<usize>) -> io::Result<Option<(NonNull<u8>, usize)>> {
+    pub(crate) fn pages(&self, range: Range<usize>) -> io::Result<Option<(NonNull<u8>, usize)>> {
         let mask = page_bytes() - 1;
         if (range.start | range.end) & mask != 0 {
             return Err(invalid("a range is not aligned to pages"));

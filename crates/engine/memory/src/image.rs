@@ -1,6 +1,7 @@
 //! What a memory holds when its instance begins: an image that is mapped copy-on-write.
 
 use crate::plan::Size;
+use std::ops::Range;
 use wasmoor_abi::MemoryType;
 use wasmoor_sys::image::Image;
 use wasmoor_sys::vm;
@@ -10,6 +11,31 @@ const WHOLE_MEMORY_BYTES_MAX: usize = 2 << 20;
 /// An image may be this many times as large as the data in it: what lies between the pieces takes
 /// memory when it is read.
 const SPARSE_FACTOR_MAX: usize = 8;
+/// The same where it is stored in a file.
+const FOLDED_SPARSE_FACTOR_MAX: u64 = 4;
+
+/// Where the pieces of a memory's data are, all together: whole pages, or up to the memory's end.
+/// `None`: a piece leaves the memory, or they are too far apart to be kept as one.
+#[must_use]
+pub fn folded_range(
+    ty: &MemoryType,
+    pieces: impl Iterator<Item = (u64, u64)>,
+    page_bytes: u64,
+) -> Option<Range<u64>> {
+    let bytes = Size::of(ty).bytes(ty.minimum)? as u64;
+    let (mut start, mut end, mut data) = (u64::MAX, 0, 0_u64);
+    for (at, len) in pieces.filter(|&(_, len)| len > 0) {
+        start = start.min(at);
+        end = end.max(at.checked_add(len).filter(|&end| end <= bytes)?);
+        data = data.saturating_add(len);
+    }
+    if data == 0 {
+        return Some(0..0);
+    }
+    let range = start & !(page_bytes - 1)..end.next_multiple_of(page_bytes).min(bytes);
+    let most = data.saturating_mul(FOLDED_SPARSE_FACTOR_MAX).max(page_bytes);
+    (range.end - range.start <= most).then_some(range)
+}
 
 /// The first contents of memories of one type: zeros with an image in between.
 #[derive(Debug)]
@@ -93,6 +119,23 @@ mod tests {
         assert_eq!((large.start(), large.bytes().len()), (20_000_001 & !(page - 1), page));
         assert_eq!(&large.bytes()[20_000_001 % page..][..4], b"data");
         assert_eq!(large.end(), large.start() + page);
+    }
+
+    #[test]
+    fn folded_ranges_are_whole_pages_inside_the_memory() {
+        let range = |minimum, pieces: &[(u64, u64)]| {
+            folded_range(&ty(minimum), pieces.iter().copied(), 4096)
+        };
+        assert_eq!(range(1, &[]), Some(0..0));
+        assert_eq!(range(1, &[(5000, 0)]), Some(0..0));
+        assert_eq!(range(1, &[(5000, 1)]), Some(4096..8192));
+        assert_eq!(range(1, &[(100, 3000), (9000, 3000)]), Some(0..12288));
+        assert_eq!(range(1, &[(65_000, 536)]), Some(61_440..65_536));
+        assert_eq!(range(1, &[(65_000, 537)]), None, "leaves the memory");
+        assert_eq!(range(1, &[(u64::MAX, 2)]), None, "overflow");
+        assert_eq!(range(1, &[(0, 10), (60_000, 10)]), None, "too far apart");
+        let custom = MemoryType { page_size_log2: 0, ..ty(5000) };
+        assert_eq!(folded_range(&custom, [(4500, 500)].into_iter(), 4096), Some(4096..5000));
     }
 
     #[test]

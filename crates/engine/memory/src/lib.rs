@@ -21,7 +21,7 @@ mod sync;
 mod table;
 
 pub use dense::DenseArena;
-pub use image::MemoryImage;
+pub use image::{MemoryImage, folded_range};
 pub use linear::{GrowError, LinearMemory, MemoryError};
 pub use mode::{choose_memory_mode, choose_pool_memory_mode};
 pub use parking::{ParkingLot, Waited, Waiter};

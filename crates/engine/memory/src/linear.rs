@@ -24,11 +24,13 @@ use crate::dense::DenseArena;
 use crate::image::MemoryImage;
 use crate::plan::{MemoryPlan, Size, Wanted, reservation};
 use crate::space::Space;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmoor_abi::{MemoryMode, MemoryType};
+use wasmoor_sys::file_image::FileMapping;
 use wasmoor_sys::vm::{self, Access, Reservation};
 
 /// Why a memory could not be made.
@@ -89,9 +91,10 @@ pub enum GrowError {
 /// A linear memory; see the head of this module.
 #[derive(Debug)]
 pub struct LinearMemory {
+    /// Dropped before the address space that it speaks of.
+    pub(crate) initial: Initial,
     pub(crate) reservation: Space,
     pub(crate) bytes: usize,
-    pub(crate) initial: Initial,
     /// Bytes that are read-write, from the first one on: whole pages.
     pub(crate) accessible: usize,
     /// Resets in a row that found most pages unchanged; see `reset`.
@@ -106,8 +109,18 @@ pub struct LinearMemory {
 pub(crate) struct Initial {
     pub(crate) bytes: usize,
     pub(crate) image: Option<Arc<MemoryImage>>,
-    /// The image is mapped, rather than copied; it is until the memory moves.
+    /// The image or file is mapped, rather than copied; it is until the memory moves.
     pub(crate) is_mapped: bool,
+    /// There is something in it that no image holds, so it cannot be made as it began.
+    pub(crate) is_unrepeatable: bool,
+    /// What is mapped from a file is, as long as this lives.
+    pub(crate) file: Option<FileMapping>,
+}
+
+impl Initial {
+    fn zeros(bytes: usize) -> Self {
+        Initial { bytes, image: None, is_mapped: false, is_unrepeatable: false, file: None }
+    }
 }
 
 impl LinearMemory {
@@ -168,7 +181,7 @@ impl LinearMemory {
         let mut memory = LinearMemory {
             reservation,
             bytes,
-            initial: Initial { bytes, image: None, is_mapped: false },
+            initial: Initial::zeros(bytes),
             accessible: whole_pages(bytes)?,
             wasted_resets: 0,
             size: Size::of(ty),
@@ -183,7 +196,7 @@ impl LinearMemory {
 
     /// Begins anew as another memory, of zeros.
     pub(crate) fn begin(&mut self, ty: &MemoryType, bytes: usize, accessible: usize) {
-        self.initial = Initial { bytes, image: None, is_mapped: false };
+        self.initial = Initial::zeros(bytes);
         (self.bytes, self.accessible, self.size) = (bytes, accessible, Size::of(ty));
         self.wasted_resets = 0;
     }
@@ -206,6 +219,36 @@ impl LinearMemory {
             }
         }
         self.initial.image = Some(image.clone());
+    }
+
+    /// Lets a memory that nobody has used yet begin with `len` bytes of a file, from `offset` on, at
+    /// byte `at`: mapped where that is possible, else read. Such a memory cannot be reset.
+    ///
+    /// # Errors
+    /// They leave the memory, or `read` says so; the memory must not be used then.
+    pub fn begin_with_stored(
+        &mut self,
+        at: usize,
+        len: usize,
+        file: Option<(&File, u64)>,
+        read: &mut dyn FnMut(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if at.checked_add(len).is_none_or(|end| end > self.bytes) {
+            return Err(io::Error::other("the stored contents leave their memory"));
+        }
+        self.initial.is_unrepeatable = true;
+        if let Some((file, offset)) = file
+            && at.is_multiple_of(vm::page_bytes())
+            // Else something else of the file would be behind it.
+            && len.is_multiple_of(vm::page_bytes())
+            && let Ok(mapping) = self.reservation.map_file(at, file, offset, len)
+        {
+            self.initial.is_mapped = true;
+            self.initial.file = Some(mapping);
+            return Ok(());
+        }
+        // SAFETY: the range is accessible (checked above), and `&mut self` keeps others out.
+        read(unsafe { std::slice::from_raw_parts_mut(self.base().add(at), len) })
     }
 
     /// The first byte; never null, also when there are no bytes. Moves only when growing, and
@@ -297,8 +340,9 @@ impl LinearMemory {
         // SAFETY: the old bytes are readable, the new ones writable and at least as many, both up
         // to whole pages; two reservations do not overlap; `&mut self` keeps others out.
         unsafe { copy_pages(self.reservation.base(), new.base(), kept) };
-        self.reservation = Space::Own(new);
         self.initial.is_mapped = false;
+        self.initial.file = None;
+        self.reservation = Space::Own(new);
         Ok(())
     }
 }

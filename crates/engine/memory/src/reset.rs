@@ -71,8 +71,11 @@ impl LinearMemory {
     /// Makes the memory what it was when it began. `is_touched`: somebody may have written to it.
     ///
     /// # Errors
-    /// When the system refuses. The memory must not be used again then.
+    /// When the system refuses, or the memory began with stored contents. The memory must not be used again then.
     pub fn reset(&mut self, method: ResetMethod, is_touched: bool) -> io::Result<ResetDone> {
+        if self.initial.is_unrepeatable {
+            return Err(io::Error::other("nobody keeps what the memory began with"));
+        }
         let initial = whole_pages(self.initial.bytes)?;
         if self.accessible > initial {
             self.reservation.decommit(initial..self.accessible)?;

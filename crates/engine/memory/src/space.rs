@@ -1,9 +1,11 @@
 //! Address space of one memory: its own, or a piece of an arena.
 
 use crate::dense::DensePiece;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
+use wasmoor_sys::file_image::FileMapping;
 use wasmoor_sys::image::Image;
 use wasmoor_sys::vm::{Access, Reservation};
 
@@ -56,6 +58,20 @@ impl Space {
     pub(crate) fn map_image(&self, at: usize, image: &Image) -> io::Result<()> {
         match self {
             Space::Own(own) => own.map_image(at, image),
+            Space::Dense(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// As for images.
+    pub(crate) fn map_file(
+        &self,
+        at: usize,
+        file: &File,
+        offset: u64,
+        len: usize,
+    ) -> io::Result<FileMapping> {
+        match self {
+            Space::Own(own) => own.map_file(at, file, offset, len),
             Space::Dense(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -20,7 +20,8 @@ use crate::store::Pending;
 use wasmoor_abi::TrapCode;
 use wasmoor_abi::trap::FaultKind;
 use wasmoor_codegen::registry;
-use wasmoor_sys::fault::FaultContext;
+use wasmoor_sys::fault::{FaultContext, Signal};
+use wasmoor_sys::file_image::replace_lost_page;
 use wasmoor_sys::kick::KickContext;
 
 /// Installs the handlers, once per process.
@@ -63,6 +64,10 @@ unsafe fn has_request(store: *const StoreContext) -> bool {
 
 fn on_fault(fault: &mut FaultContext<'_>) -> bool {
     let store = current_store();
+    if fault.signal() == Signal::Bus && replace_lost_page(fault.address()) {
+        go_on_without_page(fault, store);
+        return true;
+    }
     if store.is_null() {
         return false;
     }
@@ -86,6 +91,19 @@ fn on_fault(fault: &mut FaultContext<'_>) -> bool {
             fault.redirect(landing, sp, fp, [store as usize, pc, fp, usize::from(code as u8)]);
             true
         }
+    }
+}
+
+/// A page of a memory is lost, because its file was cut, and is zero now. Whoever needed it goes
+/// on; the guest is left as soon as that can be done.
+fn go_on_without_page(fault: &mut FaultContext<'_>, store: *mut StoreContext) {
+    if store.is_null() {
+        return;
+    }
+    // SAFETY: the current store is alive while its code runs.
+    unsafe { (*(*store).store).poll.page_is_lost() };
+    if registry::with_code_at(fault.pc(), |_, _, _| ()).is_some() {
+        fault.inject_call(arch::poll_stub as *const () as usize);
     }
 }
 

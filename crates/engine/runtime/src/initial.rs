@@ -10,10 +10,12 @@
 //! * segments of imported tables and memories, which others see; functions of an instance that
 //!   ends at a trap may live on in an imported table, and see what it had.
 
+use crate::stored_images::stored_image;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmoor_abi::entity::PrimaryMap;
 use wasmoor_abi::*;
+use wasmoor_codegen::container::Container;
 use wasmoor_memory::MemoryImage;
 use wasmoor_module::{ConstExpr, ConstOp, DataMode, ElementItems, ElementMode, Module};
 
@@ -30,6 +32,8 @@ pub(crate) struct InitialState {
     tables: Option<PrimaryMap<DefinedTableIndex, Box<[u32]>>>,
     memories: Option<Box<[Vec<DataIndex>]>>,
     images: OnceLock<Images>,
+    /// Of a restored module without active data segments: where the contents of memories are.
+    pub(crate) stored: OnceLock<Arc<Container>>,
     /// The module has been instantiated before.
     used: AtomicBool,
 }
@@ -43,6 +47,7 @@ impl InitialState {
             tables: fold_tables(module),
             memories: fold_memories(module),
             images: OnceLock::new(),
+            stored: OnceLock::new(),
             used: AtomicBool::new(false),
         }
     }
@@ -65,12 +70,20 @@ impl InitialState {
     /// the last one as often as not, does without (unless `at_once`).
     pub(crate) fn images(&self, module: &Module, at_once: bool) -> &[Option<Arc<MemoryImage>>] {
         let Some(memories) = &self.memories else { return &[] };
+        // Without a pool, they are mapped from their file.
+        if self.stored.get().is_some() && !at_once {
+            return &[];
+        }
         if !at_once && !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
             return &[];
         }
         self.images.get_or_init(|| {
             let first = module.counts.imported_memories;
+            if let Some(container) = self.stored.get() {
+                let types = module.memories.values().skip(first as usize);
+                return types.zip(0..).map(|(ty, at)| stored_image(container, ty, at)).collect();
+            }
             (first..).zip(memories).map(|(index, data)| image(module, index, data)).collect()
         })
     }
@@ -140,7 +153,7 @@ fn constant_element(items: &ElementItems, at: usize) -> Option<u32> {
 
 /// The active data segments of each defined memory, where all have constant offsets and are in
 /// bounds of a memory of the module's own, and no element segment lets others see the instance.
-fn fold_memories(module: &Module) -> Option<Box<[Vec<DataIndex>]>> {
+pub(crate) fn fold_memories(module: &Module) -> Option<Box<[Vec<DataIndex>]>> {
     let own_table = |table: TableIndex| table.as_u32() >= module.counts.imported_tables;
     let is_seen = module.elements.values().any(
         |segment| matches!(segment.mode, ElementMode::Active { table, .. } if !own_table(table)),
@@ -165,7 +178,7 @@ fn fold_memories(module: &Module) -> Option<Box<[Vec<DataIndex>]>> {
 }
 
 /// The value of an offset that is a constant.
-fn constant_index(expr: &ConstExpr, index64: bool) -> Option<u64> {
+pub(crate) fn constant_index(expr: &ConstExpr, index64: bool) -> Option<u64> {
     match expr.ops[..] {
         [ConstOp::I32Const(value)] if !index64 => Some(u64::from(value.cast_unsigned())),
         [ConstOp::I64Const(value)] if index64 => Some(value.cast_unsigned()),

@@ -150,7 +150,10 @@ entry_points! {
     }
 
     fn data_drop(store, id, data: u32) {
-        store.instances[id].parts.dropped_data[data as usize] = true;
+        // What is not there is an active segment of a restored module: dropped already.
+        if let Some(dropped) = store.instances[id].parts.dropped_data.get_mut(data as usize) {
+            *dropped = true;
+        }
         Ok(0)
     }
 
@@ -269,7 +272,7 @@ pub(crate) fn memory_init_in(
     len: u32,
 ) -> Result<(), TrapCode> {
     let instance = &store.instances[id];
-    let dropped = instance.parts.dropped_data[data.index()];
+    let dropped = instance.parts.dropped_data.get(data.index()).is_none_or(|&dropped| dropped);
     let bytes = if dropped { &[] } else { instance.module().data_bytes(data) };
     let bytes = segment(bytes.len(), src, len)
         .map(|range| &bytes[range])

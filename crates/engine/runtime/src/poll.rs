@@ -49,6 +49,9 @@ const REQUEST_OUTER_INTERRUPT: u32 = 16;
 /// The same with `DeadlineExceeded`.
 const REQUEST_OUTER_DEADLINE: u32 = 32;
 
+/// A page that a memory began with is lost; the guest is left.
+const REQUEST_LOST_PAGE: u32 = 64;
+
 const INTERRUPT: u32 = REQUEST_INTERRUPT | REQUEST_OUTER_INTERRUPT;
 const DEADLINE: u32 = REQUEST_DEADLINE | REQUEST_OUTER_DEADLINE;
 
@@ -177,6 +180,12 @@ impl PollState {
             Thread::from_number(thread).kick();
         }
         true
+    }
+
+    /// Notes that a memory has lost a page of its file. Async-signal-safe; the guest is told when a
+    /// host function returns, or the caller has it poll.
+    pub(crate) fn page_is_lost(&self) {
+        self.request.fetch_or(REQUEST_LOST_PAGE, Ordering::SeqCst);
     }
 
     /// Passes on what a store further out is asked, if that is to stop. Async-signal-safe.
@@ -317,6 +326,10 @@ unsafe fn serve(store: *mut StoreInner, pc: Option<Address>) -> Result<(), Error
     }
     if requests & DEADLINE != 0 {
         return Err(trap(TrapCode::DeadlineExceeded));
+    }
+    if requests & REQUEST_LOST_PAGE != 0 {
+        let message = "a memory was mapped from a file that has been cut meanwhile".to_owned();
+        return Err(ErrorKind::StoredCode(message).into());
     }
     if requests & REQUEST_SAMPLE != 0
         && let Some(pc) = pc

@@ -101,10 +101,13 @@ impl Source<'_> {
                 }
                 None => None,
             };
-            let memory = match memory {
+            let mut memory = match memory {
                 Some(memory) => memory,
                 None => self.new_memory(ty, &plan, image)?,
             };
+            if !memory.has_image() {
+                self.module.begin_with_stored(&mut memory, at)?;
+            }
             memories.push(MemoryEntity::new(*ty, memory));
         }
         // Those that the former module had in excess.

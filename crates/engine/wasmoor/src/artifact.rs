@@ -12,7 +12,7 @@ use std::sync::Arc;
 use wasmoor_codegen::StoredFunction;
 use wasmoor_codegen::container::{Container, ContainerError, Contents, Identity};
 use wasmoor_module::{Module as Description, Parts, Source};
-use wasmoor_runtime::CompiledModule;
+use wasmoor_runtime::{CompiledModule, fold_images};
 
 pub use wasmoor_codegen::container::MAGIC as ARTIFACT_MAGIC;
 
@@ -128,6 +128,12 @@ pub(crate) fn restore(
     }
     let inner = CompiledModule::new(&engine.inner, Arc::new(description))?;
     attach(&inner, container);
+    if !container.images().is_empty() {
+        if !container.images_are_sound() {
+            return Err(stored(ContainerError::Damaged("what memories begin with")));
+        }
+        inner.set_stored_images(Arc::clone(container));
+    }
     Ok(Some(Module::from_inner(inner, engine)))
 }
 
@@ -149,7 +155,12 @@ pub(crate) fn write(
     out: &mut dyn std::io::Write,
 ) -> Result<(), ContainerError> {
     let description = module.description();
-    let parts = description.parts();
+    let images = match module.inner.stored_images() {
+        Some(container) => Some(container.copy_images()?),
+        None if description.is_restored() => None,
+        None => fold_images(description),
+    };
+    let parts = description.parts(images.is_some());
     let contents = Contents {
         identity: identity(module.engine()),
         wasm_hash,
@@ -159,6 +170,7 @@ pub(crate) fn write(
         skeleton: &parts.skeleton,
         facts: &parts.facts,
         code,
+        images: images.as_deref().unwrap_or_default(),
         wasm,
     };
     contents.write(out)

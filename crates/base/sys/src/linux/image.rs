@@ -73,6 +73,23 @@ impl ImageFile {
     }
 }
 
+/// Maps a part of a file privately for reading and writing in the place of what is there.
+///
+/// # Safety
+/// The range is the caller's and nothing relies on its contents.
+pub(crate) unsafe fn map_file_at(
+    start: NonNull<u8>,
+    len: usize,
+    file: &std::fs::File,
+    offset: u64,
+) -> io::Result<()> {
+    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+    // SAFETY: the caller's promise.
+    unsafe { rustix::mm::mmap(start.as_ptr().cast(), len, rights, flags, file, offset)? };
+    Ok(())
+}
+
 /// A file that can be sealed, and that no `execve` accepts where the kernel knows such.
 fn create() -> io::Result<OwnedFd> {
     let name = c"wasmoor-image";

@@ -35,3 +35,14 @@ impl ImageFile {
         unsupported()
     }
 }
+
+/// # Safety
+/// None is needed.
+pub(crate) unsafe fn map_file_at(
+    _start: NonNull<u8>,
+    _len: usize,
+    _file: &std::fs::File,
+    _offset: u64,
+) -> io::Result<()> {
+    unsupported()
+}

@@ -8,7 +8,7 @@ use wasmoor_abi::wire::checksum;
 /// The first bytes of every container. No WebAssembly module and no text begins like this.
 pub const MAGIC: [u8; 8] = *b"\0wcode\r\n";
 /// Changes with the layout of the file.
-pub const CONTAINER_VERSION: u32 = 2;
+pub const CONTAINER_VERSION: u32 = 3;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 512;
 

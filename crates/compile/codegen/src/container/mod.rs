@@ -5,10 +5,12 @@
 //! description   what the module crate keeps beside the skeleton   \
 //! skeleton      the module without bodies and custom sections      | read and summed when the
 //! facts         what validation learned about the bodies           | container is opened
-//! index         one entry per stored function                     /
+//! index         one entry per stored function                      |
+//! image table   where the contents of memories are                /
+//! image         what memories begin with, instead of active data segments: mapped, and summed
+//!               beside the rest of loading
 //! records       code, relocations, trap table, address map of each: at the first call
 //! wasm          the whole module (not in caches): when a body or a custom section is needed
-//! image         reserved for the initial contents of memories
 //! ```
 //!
 //! Numbers are little-endian. What is read at opening is a private copy with a checksum against
@@ -18,16 +20,19 @@
 
 mod header;
 mod identity;
+mod images;
 mod index;
 
 pub use header::{CONTAINER_VERSION, HEADER_BYTES, Header, MAGIC};
 pub use identity::{Identity, host_cpu};
+pub use images::{ImagePlace, StoredImage};
 
 use crate::stored::{StoredCode, StoredFunction};
 use index::{ENTRY_BYTES, Entry};
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_abi::wire::checksum;
 
@@ -49,6 +54,11 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// Also when the bytes end before.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// The file, if it is one.
+    fn file(&self) -> Option<&File> {
+        None
+    }
 }
 
 impl ReadAt for Arc<[u8]> {
@@ -67,13 +77,17 @@ impl ReadAt for Arc<[u8]> {
 }
 
 #[cfg(unix)]
-impl ReadAt for std::fs::File {
+impl ReadAt for File {
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(self, buffer, offset)
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(self)
     }
 }
 
@@ -119,9 +133,8 @@ pub(crate) enum SectionKind {
     Index,
     Records,
     Wasm,
-    /// Initial contents of memories, page-aligned; not written yet.
-    #[expect(dead_code, reason = "holds the number of the section")]
     Image,
+    ImageTable,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +163,8 @@ pub struct Contents<'a> {
     pub facts: &'a [u8],
     /// Code.
     pub code: &'a [StoredFunction],
+    /// What memories begin with, if the skeleton lacks active data segments.
+    pub images: &'a [StoredImage],
     /// The whole module, unless it is found elsewhere.
     pub wasm: Option<&'a [u8]>,
 }
@@ -162,12 +177,26 @@ impl Contents<'_> {
     pub fn write(&self, out: &mut dyn io::Write) -> Result<(), ContainerError> {
         let (index, records) = self.index_and_records()?;
         let wasm = self.wasm.unwrap_or_default();
-        let parts = [self.description, self.skeleton, self.facts, &index, &records, wasm];
+        let before = [self.description, self.skeleton, self.facts, &index];
+        let before: u64 = before.iter().map(|part| part.len() as u64).sum();
+        let (table, image) = images::encode(self.images, HEADER_BYTES as u64 + before);
+        let parts: [(SectionKind, &[u8]); SECTIONS] = [
+            (SectionKind::Description, self.description),
+            (SectionKind::Skeleton, self.skeleton),
+            (SectionKind::Facts, self.facts),
+            (SectionKind::Index, &index),
+            (SectionKind::ImageTable, &table),
+            (SectionKind::Image, &image),
+            (SectionKind::Records, &records),
+            (SectionKind::Wasm, wasm),
+        ];
         let mut sections = [Section::default(); SECTIONS];
         let mut offset = HEADER_BYTES as u64;
-        for (section, part) in sections.iter_mut().zip(parts) {
-            *section = Section { offset, bytes: part.len() as u64, sum: checksum(part) };
-            offset += section.bytes;
+        for (kind, part) in parts {
+            let is_image = kind == SectionKind::Image;
+            let sum = if is_image { images::contents_sum(part) } else { checksum(part) };
+            sections[kind as usize] = Section { offset, bytes: part.len() as u64, sum };
+            offset += part.len() as u64;
         }
         let header = Header {
             identity: self.identity.clone(),
@@ -178,7 +207,7 @@ impl Contents<'_> {
             sections,
         };
         out.write_all(&header.encode())?;
-        parts.iter().try_for_each(|part| out.write_all(part))?;
+        parts.iter().try_for_each(|(_, part)| out.write_all(part))?;
         Ok(())
     }
 
@@ -206,7 +235,9 @@ pub struct Container {
     entries: Vec<Entry>,
     /// Position of each function's entry plus one; 0: it has none.
     by_func: Box<[u32]>,
-    source: Box<dyn ReadAt>,
+    images: Vec<ImagePlace>,
+    image_check: Mutex<images::Check>,
+    source: Arc<dyn ReadAt>,
 }
 
 impl Container {
@@ -229,13 +260,29 @@ impl Container {
         if let Some(why) = header.identity.unfit_for(here) {
             return Err(ContainerError::Unfit(why));
         }
+        let source: Arc<dyn ReadAt> = source.into();
+        let contents = header.section(SectionKind::Image);
+        let image_check = Mutex::new(images::Check::begin(&source, contents));
         let read = |kind, what| read_section(&*source, header.section(kind), what);
         let description = read(SectionKind::Description, "the description of the module")?;
         let skeleton = read(SectionKind::Skeleton, "the skeleton of the module")?;
         let facts = read(SectionKind::Facts, "the facts about functions")?;
         let index = read(SectionKind::Index, "the index of functions")?;
+        let table = read(SectionKind::ImageTable, "the table of images")?;
         let (entries, by_func) = decode_index(&index, &header)?;
-        Ok(Container { header, description, skeleton, facts, entries, by_func, source })
+        let images = images::decode(&table, contents);
+        let images = images.ok_or(ContainerError::Damaged("the table of images"))?;
+        Ok(Container {
+            header,
+            description,
+            skeleton,
+            facts,
+            entries,
+            by_func,
+            images,
+            image_check,
+            source,
+        })
     }
 
     /// The header.

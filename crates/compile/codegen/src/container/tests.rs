@@ -33,10 +33,19 @@ fn contents(code: &[StoredFunction]) -> Vec<u8> {
         skeleton: b"skeleton",
         facts: b"facts",
         code,
+        images: &images(),
         wasm: Some(wasm),
     };
     contents.write(&mut out).expect("written");
     out
+}
+
+/// The first one is not whole pages, as that of a memory with small pages.
+fn images() -> [StoredImage; 2] {
+    [
+        StoredImage { memory: 0, start: 8192, bytes: vec![7; 100] },
+        StoredImage { memory: 2, start: 0, bytes: (0..4096).map(|at| at as u8).collect() },
+    ]
 }
 
 fn open(bytes: &[u8]) -> Result<Container, ContainerError> {
@@ -59,6 +68,15 @@ fn what_was_written_is_read() {
     assert_eq!(container.load(DefinedFuncIndex::from_u32(1)), Ok(None));
     assert_eq!(container.load(DefinedFuncIndex::from_u32(9)), Ok(None));
     assert!(!container.is_complete());
+    assert!(container.images_are_sound());
+    assert_eq!(container.copy_images().expect("sound"), images());
+    for (place, image) in container.images().iter().zip(images()) {
+        assert_eq!((place.memory, place.start), (image.memory, image.start));
+        assert!(place.offset.is_multiple_of(4096), "{place:?} can be mapped");
+        let mut bytes = vec![0; image.bytes.len()];
+        container.read_image(place, &mut bytes).expect("readable");
+        assert_eq!(bytes, image.bytes);
+    }
 }
 
 /// A flipped bit anywhere is found: at opening, or when the function or the module is asked for.
@@ -68,18 +86,32 @@ fn every_flipped_bit_is_found() {
     let good = contents(&code);
     let records = open(&good).expect("sound").header.section(SectionKind::Records);
     let wasm = open(&good).expect("sound").header.section(SectionKind::Wasm);
+    let image = open(&good).expect("sound").header.section(SectionKind::Image);
+    let table = open(&good).expect("sound").header.section(SectionKind::ImageTable);
     let within =
         |section: Section, at: u64| (section.offset..section.offset + section.bytes).contains(&at);
+    let pages = table.offset..image.offset + image.bytes;
     for bit in 0..good.len() * 8 {
+        // Of whole pages one bit in each byte is enough.
+        if pages.contains(&(bit as u64 / 8)) && bit % 8 != bit / 8 % 8 {
+            continue;
+        }
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         let at = (bit / 8) as u64;
         match open(&bytes) {
-            Err(_) => assert!(!within(records, at) && !within(wasm, at), "byte {at}"),
+            Err(_) => {
+                let late = [records, wasm, image].iter().any(|&section| within(section, at));
+                assert!(!late, "byte {at}");
+            }
             Ok(container) if within(records, at) => {
                 assert!(container.all_if_small().is_none(), "byte {at}");
                 let damaged = code.iter().filter(|f| container.load(f.func).is_err()).count();
                 assert_eq!(damaged, 1, "byte {at}");
+            }
+            Ok(container) if within(image, at) => {
+                assert!(!container.images_are_sound(), "byte {at}");
+                assert!(container.copy_images().is_err(), "byte {at}");
             }
             Ok(container) if within(wasm, at) => assert!(container.wasm().is_err(), "byte {at}"),
             Ok(_) => panic!("a flipped bit in byte {at} is not found"),
