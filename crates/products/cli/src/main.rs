@@ -32,7 +32,6 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    signals::restore_sigpipe();
     let cli = match args::Cli::try_parse_from(args::with_default_command(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => error.exit(),

@@ -3,6 +3,7 @@
 //! Every failure is one line, `error: WHAT: CAUSE: ...`, except for a trap, whose line is followed by
 //! the numbered backtrace. A closed standard error is no reason to fail differently.
 
+use crate::signals;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
@@ -78,7 +79,7 @@ pub(crate) fn note(message: impl Display) {
     let _ = writeln!(std::io::stderr(), "note: {message}");
 }
 
-/// Output of the command itself.
+/// Output of the command itself. If nobody reads it, the process ends by SIGPIPE.
 ///
 /// # Errors
 /// Standard output cannot be written.
@@ -87,6 +88,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
+        .inspect_err(|error| {
+            if error.kind() == std::io::ErrorKind::BrokenPipe {
+                signals::end_by_sigpipe();
+            }
+        })
         .map_err(|error| Failure::error(format!("cannot write to standard output: {error}")))
 }
 

@@ -3,6 +3,7 @@
 use crate::args::Run;
 use crate::mounts::{self, EnvVar, Mount};
 use crate::report::{Failure, printable};
+use crate::signals;
 use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
@@ -18,7 +19,7 @@ use wasmoor_wasi_p1::{WasiCtx, WasiCtxBuilder};
 /// A directory or a file of variables cannot be opened, or a variable is not set.
 pub(crate) fn context(args: &Run) -> Result<WasiCtx, Failure> {
     let mut builder = WasiCtxBuilder::new();
-    builder.inherit_stdio().arg(program_name(args));
+    builder.inherit_stdio().on_broken_output(signals::end_by_sigpipe).arg(program_name(args));
     builder.args(args.file_and_args.iter().skip(1).map(|arg| arg.as_bytes()));
     for variable in variables(args)? {
         builder.env(variable.0, variable.1);

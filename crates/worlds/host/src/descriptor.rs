@@ -125,6 +125,8 @@ pub struct Handed {
     is_shared: bool,
     /// Flags of a shared one.
     flags: AtomicU16,
+    /// Called when a write finds that nobody reads any more.
+    on_broken_pipe: Option<fn()>,
 }
 
 impl Handed {
@@ -144,13 +146,25 @@ impl Handed {
         Self::new(fd, true)
     }
 
+    /// Has `call` called when a write finds that nobody reads any more. The guest then gets `EPIPE`,
+    /// unless `call` ends the process, as SIGPIPE ends that of a native program.
+    ///
+    /// No write of this crate is safe from SIGPIPE but those to sockets: a process with such guests
+    /// ignores the signal, as every Rust program does unless it is told otherwise.
+    #[must_use]
+    pub fn on_broken_pipe(mut self, call: fn()) -> Self {
+        self.on_broken_pipe = Some(call);
+        self
+    }
+
     fn new(fd: OwnedFd, is_shared: bool) -> Result<Self> {
         let mut kind = FileStat::from(fstat(&fd)?).kind;
         if kind == FileKind::SocketStream && sockopt::socket_type(&fd)? == SocketType::DGRAM {
             kind = FileKind::SocketDatagram;
         }
         let is_terminal = rustix::termios::isatty(&fd);
-        Ok(Handed { fd, kind, is_terminal, is_shared, flags: AtomicU16::new(0) })
+        let flags = AtomicU16::new(0);
+        Ok(Handed { fd, kind, is_terminal, is_shared, flags, on_broken_pipe: None })
     }
 
     fn is_socket(&self) -> bool {
@@ -469,7 +483,11 @@ impl Descriptor {
                 let fd = handed.fd.as_fd();
                 // A closed connection is an error here and never a signal to the host.
                 let write = if handed.is_socket() { vectored::send } else { vectored::writev };
-                guard.interrupt.retry(|| write(fd, vecs))
+                let result = guard.interrupt.retry(|| write(fd, vecs));
+                if let (Err(Errno::PIPE), Some(call)) = (result, handed.on_broken_pipe) {
+                    call();
+                }
+                result
             }
             Object::Output(output) => {
                 guard.interrupt.retry(|| stream::write(lock(output).as_mut(), vecs))
