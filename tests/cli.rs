@@ -374,7 +374,8 @@ fn a_module_may_be_cut_while_it_runs() {
 #[test]
 fn environment_and_arguments_reach_the_guest() {
     let folder = TempDir::new().expect("a folder");
-    std::fs::write(folder.path().join("vars"), "# two\nB=2\nC=three words\n").expect("a file");
+    let vars = "# two\nB=2\n  C=three words\nWASMOOR_IS_NOT_SET\n";
+    std::fs::write(folder.path().join("vars"), vars).expect("a file");
     std::fs::write(folder.path().join("echo.wasm"), guest::binary("echo.wat")).expect("a file");
     let args = ["--env", "A=1", "--env-file", "vars", "--argv0", "me", "echo.wasm", "--x", "y"];
     let finished = run_in(folder.path(), &args);

@@ -9,6 +9,7 @@ mod cache;
 mod compile;
 mod config;
 mod explore;
+mod hints;
 mod input;
 mod inspect;
 mod load;

@@ -24,6 +24,8 @@ pub(crate) struct Failure {
     pub(crate) message: Option<String>,
     /// Further lines: a backtrace.
     pub(crate) details: Vec<String>,
+    /// Whether the guest ended itself: by a status, or as programs abort, by an `unreachable`.
+    pub(crate) by_guest: bool,
 }
 
 impl Failure {
@@ -38,7 +40,8 @@ impl Failure {
     }
 
     fn new(status: u8, message: impl Display) -> Failure {
-        Failure { status, message: Some(one_line(&message.to_string())), details: Vec::new() }
+        let message = Some(one_line(&message.to_string()));
+        Failure { status, message, details: Vec::new(), by_guest: false }
     }
 
     /// The guest trapped.
@@ -48,7 +51,7 @@ impl Failure {
 
     /// The guest ended with this status by itself.
     pub(crate) fn guest(status: u8) -> Failure {
-        Failure { status, message: None, details: Vec::new() }
+        Failure { status, message: None, details: Vec::new(), by_guest: true }
     }
 
     /// Puts what was being done before the message.
@@ -76,7 +79,12 @@ pub(crate) fn error_line(message: &str) {
 
 /// Prints `note: MESSAGE`.
 pub(crate) fn note(message: impl Display) {
-    let _ = writeln!(std::io::stderr(), "note: {message}");
+    let _ = writeln!(std::io::stderr(), "{}", note_line(message));
+}
+
+/// `note: MESSAGE`
+pub(crate) fn note_line(message: impl Display) -> String {
+    format!("note: {message}")
 }
 
 /// Output of the command itself. If nobody reads it, the process ends by SIGPIPE.

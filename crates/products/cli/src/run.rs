@@ -13,7 +13,7 @@ use crate::args::Run;
 use crate::load::{self, Keeper};
 use crate::report::{self, Failure, near, printable};
 use crate::stats::Stats;
-use crate::{outcome, validate, values, world};
+use crate::{hints, outcome, validate, values, world};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -151,12 +151,12 @@ fn guest_thread(args: &Run, module: &Module, stats: &mut Stats) -> Result<(), Fa
     limit(args, &mut store)?;
     let deadline = args.timeout.map(|timeout| store.set_deadline(timeout)).transpose();
     let _deadline = deadline.map_err(Failure::error)?;
-    let result = guest(args, module, &linker, &mut store, stats);
-    if result.is_err()
-        && let Some(note) = world::missing_grant(args, module)
-    {
-        report::note(note);
-    }
+    let result = guest(args, module, &linker, &mut store, stats).map_err(|mut failure| {
+        let missed = store.data().missed();
+        let hint = hints::missing_grant(args, module, missed, &failure);
+        failure.details.extend(hint.map(report::note_line));
+        failure
+    });
     stats.compiled = module.compile_stats();
     stats.memory_bytes = store.meter().memory_bytes;
     stats.table_elements = store.meter().table_elements;

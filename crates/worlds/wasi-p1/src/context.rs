@@ -1,5 +1,6 @@
 //! What one guest of preview 1 has, and how an embedder gives it.
 
+use crate::missed::{Missed, Record};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -18,6 +19,7 @@ pub struct WasiCtx {
     pub(crate) args: Arc<[Vec<u8>]>,
     pub(crate) env: Arc<[Vec<u8>]>,
     pub(crate) core: Core,
+    pub(crate) missed: Record,
 }
 
 impl WasiCtx {
@@ -25,6 +27,12 @@ impl WasiCtx {
     #[must_use]
     pub fn builder() -> WasiCtxBuilder {
         WasiCtxBuilder::new()
+    }
+
+    /// What the guest looked for in vain so far, for hints to whoever started it.
+    #[must_use]
+    pub fn missed(&self) -> Missed {
+        self.missed.read()
     }
 
     /// The host core, for embedders and worlds that add to it.
@@ -340,7 +348,8 @@ impl WasiCtxBuilder {
             core.table.push_at_end(descriptor).map_err(full)?;
         }
         let (args, env) = (checked_args(given.args)?, checked_env(given.env)?);
-        Ok(WasiCtx { args: args.into(), env: env.into(), core })
+        let missed = Record::default();
+        Ok(WasiCtx { args: args.into(), env: env.into(), core, missed })
     }
 }
 

@@ -44,9 +44,14 @@ macro_rules! offer {
             $module,
             stringify!($name),
             move |mut caller: Caller<'_, T>, $($param: $ty),*| -> Result<i32, Error> {
-                enter(&mut caller, $get, |ctx, memory| $calls::$name(ctx, memory, $($param),*))
-                    .into_guest()
-                    .map_err(Error::host)
+                enter(&mut caller, $get, |ctx, memory| {
+                    let answer = $calls::$name(ctx, memory, $($param),*).into_guest();
+                    if let Ok(raw) = answer {
+                        ctx.missed.look(stringify!($name), raw);
+                    }
+                    answer
+                })
+                .map_err(Error::host)
             },
         )?;
     )* };
