@@ -43,7 +43,7 @@ pub(crate) fn run(args: Run) -> Result<(), Failure> {
     let module = loaded.module.clone();
     let mut keeper = Keeper::new(loaded);
     let (result, mut stats) = on_thread(&args, module, stats, &mut keeper)?;
-    keeper.store();
+    keeper.store_at_exit();
     if args.stats {
         if keeper.failed.is_some() {
             stats.stored = "; the cache cannot be written";
