@@ -15,6 +15,7 @@ mod inspect;
 mod load;
 mod mounts;
 mod outcome;
+mod overdue;
 mod progress;
 mod proposals;
 mod report;
