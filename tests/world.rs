@@ -198,7 +198,6 @@ fn waiting_ends_at_the_deadline() {
         assert!(start.elapsed() >= Duration::from_millis(300), "{args:?}");
         assert!(start.elapsed() < Duration::from_secs(20), "{args:?}");
         assert!(stderr.contains("deadline exceeded"), "{args:?}: {stderr}");
-        assert!(!stderr.contains("in a call of the host"), "{args:?}: {stderr}");
         assert!(stderr.contains("wasm backtrace"), "{args:?}: {stderr}");
     }
 }
@@ -208,7 +207,7 @@ fn accepting_ends_at_the_deadline() {
     let args = ["--timeout", "300ms", "--tcplisten", "127.0.0.1:0", "accept.wat"];
     let finished = run(&args);
     assert_eq!(finished.status.code(), Some(134), "{finished:?}");
-    assert!(!finished.stderr.contains("in a call of the host"), "{finished:?}");
+    assert!(finished.stderr.contains("wasm backtrace"), "{finished:?}");
 }
 
 #[test]
@@ -361,15 +360,19 @@ fn snapshot() -> Option<TempDir> {
     Some(copy)
 }
 
-const TIERS: [&[&str]; 3] = [&[], &["--eager"], &["--tier", "baseline"]];
+/// `$WASMOOR_SEED` repeats a run of the mixed tier, whose name in a failure has the seed.
+fn tiers() -> [String; 5] {
+    let mixed = format!("--tier=mixed:{}", wasmoor::raw::seed());
+    ["--tier=auto", "--eager", "--tier=baseline", "--tier=optimizing", &mixed].map(str::to_owned)
+}
 
 #[test]
 fn old_programs_print_what_they_should() {
     let Some(folder) = snapshot() else { return };
     let mut wrong = Vec::new();
     for program in PROGRAMS {
-        for tier in TIERS {
-            let args = [tier, program.args].concat();
+        for tier in tiers() {
+            let args = [&[tier.as_str()], program.args].concat();
             let command = command(folder.path(), &args);
             let finished = finish(command, program.stdin.as_bytes(), LIMIT).expect("it ends");
             if finished.status.code() != Some(program.status)
