@@ -93,7 +93,7 @@ enum Message {
     /// It is about to run, with this deadline.
     Starts(Overdue),
     /// It has ended.
-    Ended(Answer),
+    Ended(Box<Answer>),
 }
 
 fn on_thread(
@@ -113,7 +113,7 @@ fn on_thread(
             let starts = |deadline| drop(sender.send(Message::Starts(deadline)));
             let result = guest_thread(args, &module, &mut stats, starts);
             // The main thread waits for this; it cannot be gone.
-            let _ = sender.send(Message::Ended((result, stats)));
+            let _ = sender.send(Message::Ended(Box::new((result, stats))));
         };
         guest
             .spawn_scoped(scope, body)
@@ -133,7 +133,7 @@ fn wait(receiver: &mpsc::Receiver<Message>, keeper: &mut Keeper) -> Result<Answe
             Some(until) => receiver.recv_timeout(until.saturating_duration_since(Instant::now())),
         };
         match message {
-            Ok(Message::Ended(answer)) => return Ok(answer),
+            Ok(Message::Ended(answer)) => return Ok(*answer),
             Ok(Message::Starts(deadline)) => overdue = Some(deadline),
             Err(RecvTimeoutError::Disconnected) => return Err(ended(mpsc::RecvError)),
             Err(RecvTimeoutError::Timeout) => {
