@@ -17,7 +17,6 @@
 
 pub mod campaign;
 pub mod coverage;
-pub mod dead_store;
 pub mod differ;
 pub mod generate;
 pub mod interface;

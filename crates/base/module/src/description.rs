@@ -82,11 +82,12 @@ impl Module {
         self.export_by_name.get(name).map(|&at| self.exports[at].entity)
     }
 
-    /// The memory that is exported as `memory`, where functions of a host expect their callers'
-    /// data; found without a look-up by name.
+    /// The memory where functions of a host expect their callers' data: what is exported as
+    /// `memory`, else the first that is imported. Found without a look-up by name.
     #[must_use]
     pub fn memory_export(&self) -> Option<MemoryIndex> {
-        self.memory_export
+        let imported = || (self.counts.imported_memories > 0).then(|| MemoryIndex::from_u32(0));
+        self.memory_export.or_else(imported)
     }
 
     /// The function as a defined one; `None` if it is imported.
@@ -151,14 +152,11 @@ impl Module {
     }
 
     /// Bytes of a function body: from the locals' declaration to the final `end`. Of a restored
-    /// module, after [`Module::require_body`]; empty before.
+    /// module, after [`Module::require_bodies`]; empty before.
     #[must_use]
     pub fn body_bytes(&self, index: DefinedFuncIndex) -> &[u8] {
         let range = &self.bodies[index].range;
-        match self.whole() {
-            Some(bytes) => &bytes[range.start as usize..range.end as usize],
-            None => self.late_body(index).unwrap_or_default(),
-        }
+        self.whole().map_or(&[], |bytes| &bytes[range.start as usize..range.end as usize])
     }
 
     /// Bytes of a data segment.

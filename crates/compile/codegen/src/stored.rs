@@ -3,7 +3,6 @@
 //! It is what a compiler made, with its tables encoded: position-independent bytes, and the places
 //! that depend on where slots lie. Linking it is the same as linking a compiler's output.
 
-use crate::bytes::Bytes;
 use crate::compiler::{Relocation, RelocationKind, RelocationTarget};
 use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_abi::wire::{Reader, Writer};
@@ -28,15 +27,15 @@ pub struct StoredFunction {
     /// Alignment that the code needs.
     pub align: u32,
     /// The code; what relocations fill in is arbitrary.
-    pub code: Bytes,
+    pub code: Vec<u8>,
     /// Encoded relocations.
-    pub relocations: Bytes,
+    pub relocations: Box<[u8]>,
     /// Encoded trap table.
-    pub traps: Bytes,
+    pub traps: Box<[u8]>,
     /// Encoded address map.
-    pub addresses: Bytes,
+    pub addresses: Box<[u8]>,
     /// Encoded handler table.
-    pub handlers: Bytes,
+    pub handlers: Box<[u8]>,
 }
 
 /// Hands out stored code of one module.

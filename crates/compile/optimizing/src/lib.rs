@@ -22,7 +22,6 @@
 
 mod budget;
 mod error;
-mod folded;
 mod ops;
 mod output;
 mod settings;

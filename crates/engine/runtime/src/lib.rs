@@ -58,6 +58,7 @@ pub use poll::InterruptHandle;
 pub use pool::{PoolConfig, PoolStats};
 pub use store::StoreInner;
 pub use stored_images::fold_images;
+pub use threads::wait_in_host;
 pub use types::{ModuleTypes, RegisteredType, TypeRegistry, UnknownType};
 pub use value::{AnyRefId, ExnRefId, ExternRefId, FuncPtr, Val};
 pub use wasmoor_memory::ResetMethod;

@@ -142,6 +142,30 @@ unsafe fn wait(
     }
 }
 
+/// Waits, in a host function, for a word of a memory that threads share, as
+/// `memory.atomic.wait32` does: requests of the host are served meanwhile.
+///
+/// # Errors
+/// The trap of a guest that waits there, or that a request asks for.
+///
+/// # Safety
+/// `store` is alive, executes a host function on this thread, and no reference to it is live.
+pub unsafe fn wait_in_host(
+    store: *mut StoreInner,
+    memory: &SharedMemory,
+    address: u64,
+    expected: Expected,
+    timeout: Option<Duration>,
+) -> Result<Waited, Error> {
+    // SAFETY: the caller's promise.
+    let poll = unsafe { Arc::clone(&(*store).poll) };
+    let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let asked = || poll.has_request();
+    // SAFETY: the caller's promise.
+    let mut serve = || unsafe { serve_at_return(store) };
+    memory.wait(address, expected, &poll.waiter, until, &asked, &mut serve).map_err(Error::trap)?
+}
+
 /// When a timeout in nanoseconds ends; `None`: never, as for negative ones, or beyond what the
 /// clock can express.
 fn deadline(timeout: i64) -> Option<Instant> {

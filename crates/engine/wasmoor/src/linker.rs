@@ -4,6 +4,7 @@ use crate::entities::Extern;
 use crate::func::{Func, IntoFunc, untyped_definition};
 use crate::instance::Instance;
 use crate::module::Module;
+use crate::shared::SharedMemory;
 use crate::store::{AsContext, AsContextMut, Caller, check_store};
 use crate::{Engine, Error, FuncType, Result, Val};
 use std::collections::HashMap;
@@ -102,6 +103,35 @@ impl<T: 'static> Linker<T> {
     ) -> Result<&mut Self> {
         let definition = self.host_func(func.into_definition())?;
         self.insert(module, name, definition)
+    }
+
+    /// As [`Linker::func_wrap`]; what the name meant before is replaced.
+    ///
+    /// # Errors
+    /// None that a closure over native types can cause.
+    pub fn func_replace<P, R>(
+        &mut self,
+        module: &str,
+        name: &str,
+        func: impl IntoFunc<T, P, R>,
+    ) -> Result<&mut Self> {
+        let definition = self.host_func(func.into_definition())?;
+        let names = self.definitions.entry(module.to_owned()).or_default();
+        names.insert(name.to_owned(), definition);
+        Ok(self)
+    }
+
+    /// Defines a memory that threads share, which belongs to no store.
+    ///
+    /// # Errors
+    /// When the name is defined already.
+    pub fn define_shared(
+        &mut self,
+        module: &str,
+        name: &str,
+        memory: SharedMemory,
+    ) -> Result<&mut Self> {
+        self.insert(module, name, Definition::Extern(memory.into()))
     }
 
     /// Defines a host function of a type known at run time.

@@ -9,13 +9,16 @@
 #![allow(unsafe_code)]
 
 use crate::entities::Extern;
+use crate::shared::{SharedMemory, Waited};
 use crate::{Deadline, Engine, Error, ErrorKind, InterruptHandle, Meter, Result, StoreLimits};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::time::Duration;
+use wasmoor_memory::Expected;
 use wasmoor_runtime as runtime;
 use wasmoor_runtime::store::StoreId;
-use wasmoor_runtime::{InstanceId, StoreInner};
+use wasmoor_runtime::{InstanceId, MemoryEntity, StoreInner};
 
 /// Owns instances and everything they are linked to, and the host's data `T`.
 ///
@@ -304,19 +307,54 @@ impl<T> Caller<'_, T> {
         Some(Extern::from_runtime(inner, external))
     }
 
-    /// The memory that the calling instance exports as `memory`, as raw parts for the duration of
-    /// the call (it moves only if wasm runs or the memory grows meanwhile), together with the
-    /// host's data. `None` if there is no such export or threads share it.
+    /// The memory that the calling instance exports as `memory`, else the first one that it
+    /// imports, as raw parts for the duration of the call (it moves only if wasm runs or the memory
+    /// grows meanwhile), together with the host's data. `None` if there is no such memory or
+    /// threads share it.
     pub fn memory_and_data(&mut self) -> Option<(RawMemory, &mut T)> {
-        let inner = self.store.inner();
-        let id: InstanceId = inner.caller_instance()?;
-        let memory = inner.memory(inner.instance(id).memory_export()?);
         // Shared memories are not lent: other threads use them meanwhile.
-        if memory.shared().is_some() {
+        if self.memory_entity()?.shared().is_some() {
             return None;
         }
+        self.any_memory_and_data()
+    }
+
+    /// As [`Caller::memory_and_data`], but also for a memory that threads share. Other threads may
+    /// use its bytes at any time: they must be read and written as atomics, or by the kernel.
+    pub fn any_memory_and_data(&mut self) -> Option<(RawMemory, &mut T)> {
+        let memory = self.memory_entity()?;
         let memory = RawMemory { base: memory.base(), len: memory.bytes() };
         Some((memory, self.store.data_mut()))
+    }
+
+    fn memory_entity(&mut self) -> Option<&MemoryEntity> {
+        let inner = self.store.inner();
+        let id: InstanceId = inner.caller_instance()?;
+        Some(inner.memory(inner.instance(id).memory_export()?))
+    }
+
+    /// The memory of [`Caller::memory_and_data`], if threads share it.
+    pub fn shared_memory(&mut self) -> Option<SharedMemory> {
+        Some(SharedMemory { inner: Arc::clone(self.memory_entity()?.shared()?) })
+    }
+
+    /// Blocks the guest, as `memory.atomic.wait32` does, until another thread notifies the address,
+    /// if the word there is as expected. Unlike [`SharedMemory::wait32`] it ends when the guest is
+    /// interrupted or its time is up.
+    ///
+    /// # Errors
+    /// When the address is not a multiple of four or leaves the memory, and when the guest must
+    /// stop: host functions pass that on.
+    pub fn wait32(
+        &mut self,
+        memory: &SharedMemory,
+        address: u64,
+        expected: u32,
+        timeout: Option<Duration>,
+    ) -> Result<Waited> {
+        let (store, expected) = (self.store.inner_ptr(), Expected::U32(expected));
+        // SAFETY: the store executes this host function, and is only reached by its address.
+        unsafe { runtime::wait_in_host(store, &memory.inner, address, expected, timeout) }
     }
 }
 

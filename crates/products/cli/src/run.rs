@@ -6,28 +6,28 @@
 //! thread     a stack of --max-stack and some for host functions:
 //!   instantiate, then `_start`, `_initialize` or the function of --invoke
 //! ```
-//! The main thread waits. When the guest is stuck in a host call behind its deadline, which nothing
-//! can end, the main thread ends the process as if the guest had trapped (see `overdue`).
+//! The main thread waits. When the guest is still in a host call some time after its deadline,
+//! which no poll can end, the main thread ends the process as if the guest had trapped.
 
 use crate::args::Run;
 use crate::load::{self, Keeper};
-use crate::overdue::Overdue;
 use crate::report::{self, Failure, near, printable};
 use crate::stats::Stats;
-use crate::{hints, outcome, validate, values, world};
+use crate::{outcome, validate, values, world};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wasmoor::{
     Allocation, Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val,
 };
 use wasmoor_abi::limits::HOST_STACK_RESERVE_BYTES;
-use wasmoor_host::Interrupt;
-use wasmoor_wasi_p1::WasiCtx;
+use wasmoor_wasix::{Process, Thread};
 
 /// Stack for instantiation and for what is below the guest's first frame.
 const THREAD_STACK_BYTES: usize = 1 << 20;
+/// How long a guest may go on after its deadline before it counts as stuck in the host.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// Runs the program.
 ///
@@ -42,7 +42,7 @@ pub(crate) fn run(args: Run) -> Result<(), Failure> {
     let module = loaded.module.clone();
     let mut keeper = Keeper::new(loaded);
     let (result, mut stats) = on_thread(&args, module, stats, &mut keeper)?;
-    keeper.store_at_exit();
+    keeper.store();
     if args.stats {
         if keeper.failed.is_some() {
             stats.stored = "; the cache cannot be written";
@@ -85,16 +85,15 @@ fn stack_bytes(args: &Run) -> Result<usize, Failure> {
     usize::try_from(args.max_stack).map_err(Failure::error)
 }
 
-/// How the guest ended, and where the time went.
-type Answer = (Result<(), Failure>, Stats);
-
-/// What the guest's thread sends to the main thread.
-enum Message {
-    /// It is about to run, with this deadline.
-    Starts(Overdue),
-    /// It has ended.
-    Ended(Box<Answer>),
+/// The stack of a thread that runs the guest.
+fn thread_stack_bytes(args: &Run) -> Result<usize, Failure> {
+    stack_bytes(args)?
+        .checked_add(HOST_STACK_RESERVE_BYTES + THREAD_STACK_BYTES)
+        .ok_or_else(|| Failure::usage("the stack is too large"))
 }
+
+/// What the guest's thread sends back.
+type Answer = (Result<(), Failure>, Stats);
 
 fn on_thread(
     args: &Run,
@@ -102,86 +101,75 @@ fn on_thread(
     stats: Stats,
     keeper: &mut Keeper,
 ) -> Result<Answer, Failure> {
-    let stack = stack_bytes(args)?
-        .checked_add(HOST_STACK_RESERVE_BYTES + THREAD_STACK_BYTES)
-        .ok_or_else(|| Failure::usage("the stack is too large"))?;
+    let stack = thread_stack_bytes(args)?;
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
         let guest = std::thread::Builder::new().name("guest".to_owned()).stack_size(stack);
         let body = move || {
             let mut stats = stats;
-            let starts = |deadline| drop(sender.send(Message::Starts(deadline)));
-            let result = guest_thread(args, &module, &mut stats, starts);
+            let result = guest_thread(args, &module, &mut stats);
             // The main thread waits for this; it cannot be gone.
-            let _ = sender.send(Message::Ended(Box::new((result, stats))));
+            let _ = sender.send((result, stats));
         };
         guest
             .spawn_scoped(scope, body)
             .map_err(|error| Failure::error(format!("cannot start a thread: {error}")))?;
-        wait(&receiver, keeper)
+        wait(&receiver, args.timeout, keeper)
     })
 }
 
-/// Waits for the guest's thread, and looks after its module and its deadline meanwhile.
-fn wait(receiver: &mpsc::Receiver<Message>, keeper: &mut Keeper) -> Result<Answer, Failure> {
+/// Waits for the guest's thread, and looks after its module meanwhile.
+fn wait(
+    receiver: &mpsc::Receiver<Answer>,
+    timeout: Option<Duration>,
+    keeper: &mut Keeper,
+) -> Result<Answer, Failure> {
     let ended = |_| Failure::error("the guest's thread ended without a result");
-    let mut overdue: Option<Overdue> = None;
+    let limit = timeout.and_then(|timeout| timeout.checked_add(GRACE));
+    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
     loop {
-        let look_at = overdue.as_ref().and_then(Overdue::look_at);
-        let message = match look_at.into_iter().chain(keeper.due()).min() {
-            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(until) => receiver.recv_timeout(until.saturating_duration_since(Instant::now())),
+        let Some(until) = end.into_iter().chain(keeper.due()).min() else {
+            return receiver.recv().map_err(ended);
         };
-        match message {
-            Ok(Message::Ended(answer)) => return Ok(*answer),
-            Ok(Message::Starts(deadline)) => overdue = Some(deadline),
+        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(answer) => return Ok(answer),
             Err(RecvTimeoutError::Disconnected) => return Err(ended(mpsc::RecvError)),
-            Err(RecvTimeoutError::Timeout) => {
-                let now = Instant::now();
-                if overdue.as_mut().is_some_and(|overdue| overdue.is_stuck(now)) {
-                    end_stuck_guest();
-                }
-                if keeper.due().is_some_and(|due| due <= now) {
-                    keeper.work();
-                }
+            Err(RecvTimeoutError::Timeout) if end.is_some_and(|end| end <= Instant::now()) => {
+                // The thread cannot be ended, so the scope cannot be left: the process ends here.
+                let code = wasmoor::TrapCode::DeadlineExceeded;
+                let message =
+                    format!("wasm trap: {code}, while the guest was in a call of the host");
+                report::error_line(&message);
+                std::process::exit(report::STATUS_TRAP.into())
             }
+            Err(RecvTimeoutError::Timeout) => keeper.work(),
         }
     }
 }
 
-/// The guest's thread cannot be ended, so the scope cannot be left: the process ends here.
-fn end_stuck_guest() -> ! {
-    let code = wasmoor::TrapCode::DeadlineExceeded;
-    report::error_line(&format!(
-        "wasm trap: {code}; there is no backtrace, since the guest is in a call of the host that \
-         does not end"
-    ));
-    std::process::exit(report::STATUS_TRAP.into())
-}
-
-fn guest_thread(
-    args: &Run,
-    module: &Module,
-    stats: &mut Stats,
-    starts: impl FnOnce(Overdue),
-) -> Result<(), Failure> {
+fn guest_thread(args: &Run, module: &Module, stats: &mut Stats) -> Result<(), Failure> {
     let mut linker = Linker::new(module.engine());
-    wasmoor_wasi_p1::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx).map_err(Failure::error)?;
-    let mut store = Store::new(module.engine(), world::context(args)?).map_err(Failure::error)?;
-    end_blocking_calls(&mut store);
-    limit(args, &mut store)?;
+    wasmoor_wasix::add_to_linker(&mut linker, module).map_err(Failure::error)?;
+    note_unsupported(module);
+    let limits = store_limits(args);
+    let thread = Process::builder(world::context(args)?)
+        .threads_max(threads_max(args))
+        .thread_stack(thread_stack_bytes(args)?)
+        .store_limits(limits.clone())
+        .build();
+    let mut store = Store::new(module.engine(), thread).map_err(Failure::error)?;
+    store.set_limits(limits);
+    if let Some(fuel) = args.fuel {
+        store.set_fuel(fuel).map_err(Failure::error)?;
+    }
     let deadline = args.timeout.map(|timeout| store.set_deadline(timeout)).transpose();
     let _deadline = deadline.map_err(Failure::error)?;
-    if let Some(timeout) = args.timeout {
-        let handle = store.interrupt_handle();
-        starts(Overdue::new(timeout, move || handle.is_pending()));
+    let result = guest(args, module, &linker, &mut store, stats);
+    if result.is_err()
+        && let Some(note) = world::missing_grant(args, module)
+    {
+        report::note(note);
     }
-    let result = guest(args, module, &linker, &mut store, stats).map_err(|mut failure| {
-        let missed = store.data().missed();
-        let hint = hints::missing_grant(args, module, missed, &failure);
-        failure.details.extend(hint.map(report::note_line));
-        failure
-    });
     stats.compiled = module.compile_stats();
     stats.memory_bytes = store.meter().memory_bytes;
     stats.table_elements = store.meter().table_elements;
@@ -189,33 +177,38 @@ fn guest_thread(
     result
 }
 
-/// A deadline also ends calls of the host that wait.
-fn end_blocking_calls(store: &mut Store<WasiCtx>) {
-    let handle = store.interrupt_handle();
-    let pending = Interrupt::new(move || handle.is_pending());
-    store.data_mut().core_mut().guard.interrupt = pending;
+/// Functions of WASIX that are known but only answer an error.
+fn note_unsupported(module: &Module) {
+    let names: Vec<&str> = wasmoor_wasix::unsupported_imports(module).collect();
+    if !names.is_empty() {
+        report::note(format_args!(
+            "these functions of WASIX are not supported, calls fail with ENOSYS: {}",
+            list(names)
+        ));
+    }
 }
 
-fn limit(args: &Run, store: &mut Store<WasiCtx>) -> Result<(), Failure> {
+/// Fuel is counted for one thread, so that results are the same in every run.
+fn threads_max(args: &Run) -> u32 {
+    if args.fuel.is_some() { 0 } else { args.max_threads }
+}
+
+fn store_limits(args: &Run) -> StoreLimits {
     let mut limits = StoreLimits::default();
     limits.memory_bytes_max = args.max_memory.unwrap_or(limits.memory_bytes_max);
     limits.table_elements_max = args.max_table.unwrap_or(limits.table_elements_max);
-    store.set_limits(limits);
-    match args.fuel {
-        Some(fuel) => store.set_fuel(fuel).map_err(Failure::error),
-        None => Ok(()),
-    }
+    limits
 }
 
 fn guest(
     args: &Run,
     module: &Module,
-    linker: &Linker<WasiCtx>,
-    store: &mut Store<WasiCtx>,
+    linker: &Linker<Thread>,
+    store: &mut Store<Thread>,
     stats: &mut Stats,
 ) -> Result<(), Failure> {
     let start = Instant::now();
-    let instance = linker.instantiate(&mut *store, module);
+    let instance = wasmoor_wasix::instantiate(linker, store, module);
     stats.instantiate = start.elapsed();
     let instance = match instance {
         Ok(instance) => instance,
@@ -234,11 +227,13 @@ fn guest(
 fn start_program(
     module: &Module,
     instance: &Instance,
-    store: &mut Store<WasiCtx>,
+    store: &mut Store<Thread>,
 ) -> Result<(), Failure> {
     let exported = |name| instance.get_func(&*store, name);
     match exported("_start").or_else(|| exported("_initialize")) {
-        Some(start) => outcome::of(start.call(&mut *store, &[], &mut [])),
+        Some(start) => {
+            outcome::of(wasmoor_wasix::run(store, |store| start.call(store, &[], &mut [])))
+        }
         None => {
             let functions = functions(module);
             if std::io::stderr().is_terminal() && !functions.is_empty() {
@@ -255,15 +250,9 @@ fn invoke(
     name: &str,
     module: &Module,
     instance: &Instance,
-    store: &mut Store<WasiCtx>,
+    store: &mut Store<Thread>,
 ) -> Result<(), Failure> {
     let func = find(name, module, instance, store)?;
-    // A reactor's functions may be called only after this one.
-    if let Some(initialize) = instance.get_func(&*store, "_initialize")
-        && name != "_initialize"
-    {
-        outcome::of(initialize.call(&mut *store, &[], &mut []))?;
-    }
     let ty = func.ty(&*store);
     let texts = args.file_and_args.get(1..).unwrap_or_default();
     if texts.len() != ty.params.len() {
@@ -283,7 +272,14 @@ fn invoke(
         .map(|(text, &ty)| values::parse(&text.to_string_lossy(), ty).map_err(Failure::error))
         .collect::<Result<_, _>>()?;
     let mut results: Vec<Val> = ty.results.iter().map(|&ty| Val::default_for(ty)).collect();
-    outcome::of(func.call(&mut *store, &params, &mut results))?;
+    // A reactor's functions may be called only after this one.
+    let initialize = instance.get_func(&*store, "_initialize").filter(|_| name != "_initialize");
+    outcome::of(wasmoor_wasix::run(store, |store| {
+        if let Some(initialize) = initialize {
+            initialize.call(&mut *store, &[], &mut [])?;
+        }
+        func.call(store, &params, &mut results)
+    }))?;
     report::print(&results.iter().map(|value| values::show(value) + "\n").collect::<String>())
 }
 
@@ -291,7 +287,7 @@ fn find(
     name: &str,
     module: &Module,
     instance: &Instance,
-    store: &mut Store<WasiCtx>,
+    store: &mut Store<Thread>,
 ) -> Result<Func, Failure> {
     let shown = printable(name);
     match (instance.get_export(&*store, name), module.get_export(name)) {

@@ -7,12 +7,14 @@
 //! # Safety
 //! A [`GuestMemory`] promises that `base..base + len` stays mapped, readable and writable for `'a`.
 //! It is made by [`GuestMemory::from_raw`], whose caller proves this, or from a mutable slice. A
-//! linear memory may grow while the value lives but neither moves nor shrinks. Copies are plain
-//! byte copies; a guest that races with its own system call gets torn bytes, never more.
+//! linear memory may grow while the value lives but neither moves nor shrinks. Bytes are read and
+//! written as atomics, since other threads of the guest may use them meanwhile; a guest that races
+//! with its own system call gets torn bytes, never more.
 #![allow(unsafe_code)]
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// An access outside the guest's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl<'a> GuestMemory<'a> {
     ///
     /// # Safety
     /// `base..base + len` stays mapped, readable and writable for `'a`, and no Rust reference to
-    /// any of it is used during `'a`.
+    /// any of it is used during `'a`, but for atomics.
     #[must_use]
     pub unsafe fn from_raw(base: *mut u8, len: usize) -> Self {
         GuestMemory { base, len, lives: PhantomData }
@@ -185,21 +187,56 @@ impl<'a> GuestSlice<'a> {
     /// Copies as many bytes as both sides have to `bytes`; returns how many.
     pub fn copy_to(&self, bytes: &mut [u8]) -> usize {
         let len = self.len.min(bytes.len());
-        // SAFETY: the source is `len` bytes of a live range (type invariant), the target a Rust
-        // slice, which cannot overlap with guest memory.
-        unsafe { self.start.copy_to_nonoverlapping(bytes.as_mut_ptr(), len) };
+        let mut at = 0;
+        while let Some(rest) = bytes[at..len].first_chunk_mut::<WORD>() {
+            // SAFETY: `at + WORD <= len`, so the pointer stays in a live range (type invariant).
+            let here = unsafe { self.start.add(at) };
+            if !here.addr().is_multiple_of(WORD) {
+                // SAFETY: as above.
+                bytes[at] = unsafe { AtomicU8::from_ptr(here) }.load(Ordering::Relaxed);
+                at += 1;
+                continue;
+            }
+            // SAFETY: as above, and the word is aligned.
+            let word = unsafe { AtomicU64::from_ptr(here.cast()) }.load(Ordering::Relaxed);
+            *rest = word.to_ne_bytes();
+            at += WORD;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate().take(len).skip(at) {
+            // SAFETY: `at < len`, so the byte lies in a live range (type invariant).
+            *byte = unsafe { AtomicU8::from_ptr(self.start.add(at)) }.load(Ordering::Relaxed);
+        }
         len
     }
 
     /// Copies as many bytes as both sides have from `bytes`; returns how many.
     pub fn copy_from(&self, bytes: &[u8]) -> usize {
         let len = self.len.min(bytes.len());
-        // SAFETY: the target is `len` bytes of a live, writable range (type invariant), the source
-        // a Rust slice, which cannot overlap with guest memory.
-        unsafe { self.start.copy_from_nonoverlapping(bytes.as_ptr(), len) };
+        let mut at = 0;
+        while let Some(rest) = bytes[at..len].first_chunk::<WORD>() {
+            // SAFETY: `at + WORD <= len`, so the pointer stays in a live range (type invariant).
+            let here = unsafe { self.start.add(at) };
+            if !here.addr().is_multiple_of(WORD) {
+                // SAFETY: as above; the range is writable.
+                unsafe { AtomicU8::from_ptr(here) }.store(bytes[at], Ordering::Relaxed);
+                at += 1;
+                continue;
+            }
+            // SAFETY: as above, and the word is aligned.
+            let word = unsafe { AtomicU64::from_ptr(here.cast()) };
+            word.store(u64::from_ne_bytes(*rest), Ordering::Relaxed);
+            at += WORD;
+        }
+        for (at, byte) in bytes.iter().enumerate().take(len).skip(at) {
+            // SAFETY: `at < len`, so the byte lies in a live, writable range (type invariant).
+            unsafe { AtomicU8::from_ptr(self.start.add(at)) }.store(*byte, Ordering::Relaxed);
+        }
         len
     }
 }
+
+/// Bytes that are copied at once where addresses allow it.
+const WORD: usize = size_of::<u64>();
 
 #[cfg(test)]
 mod tests {

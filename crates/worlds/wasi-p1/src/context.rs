@@ -1,6 +1,5 @@
 //! What one guest of preview 1 has, and how an embedder gives it.
 
-use crate::missed::{Missed, Record};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -19,7 +18,6 @@ pub struct WasiCtx {
     pub(crate) args: Arc<[Vec<u8>]>,
     pub(crate) env: Arc<[Vec<u8>]>,
     pub(crate) core: Core,
-    pub(crate) missed: Record,
 }
 
 impl WasiCtx {
@@ -27,12 +25,6 @@ impl WasiCtx {
     #[must_use]
     pub fn builder() -> WasiCtxBuilder {
         WasiCtxBuilder::new()
-    }
-
-    /// What the guest looked for in vain so far, for hints to whoever started it.
-    #[must_use]
-    pub fn missed(&self) -> Missed {
-        self.missed.read()
     }
 
     /// The host core, for embedders and worlds that add to it.
@@ -153,7 +145,6 @@ pub struct WasiCtxBuilder {
     stderr: Output,
     mounts: Vec<Mount>,
     sockets: Vec<OwnedFd>,
-    on_broken_output: Option<fn()>,
     guard: Guard,
     clocks: Option<Arc<dyn Clocks>>,
     random: Option<SharedRandom>,
@@ -184,7 +175,6 @@ impl WasiCtxBuilder {
             stderr: Output::Null,
             mounts: Vec::new(),
             sockets: Vec::new(),
-            on_broken_output: None,
             guard: Guard { meter: Arc::new(Limits::default()), interrupt: Interrupt::default() },
             clocks: None,
             random: None,
@@ -246,13 +236,6 @@ impl WasiCtxBuilder {
     /// Shares all three standard streams of the host.
     pub fn inherit_stdio(&mut self) -> &mut Self {
         self.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit)
-    }
-
-    /// Has `call` called when the guest writes to an inherited standard output or error that nobody
-    /// reads any more, before it gets `pipe`. The command ends the process there.
-    pub fn on_broken_output(&mut self, call: fn()) -> &mut Self {
-        self.on_broken_output = Some(call);
-        self
     }
 
     /// Grants a host directory, or a single file, under the guest's name `guest`. With `read_only`
@@ -327,11 +310,10 @@ impl WasiCtxBuilder {
         core.resolver = given.resolver;
         core.clocks = given.clocks.unwrap_or(core.clocks);
         core.random = given.random.unwrap_or(core.random);
-        let broken = given.on_broken_output;
         for stream in [
             input(given.stdin)?,
-            output(given.stdout, "standard output", rustix::stdio::stdout(), broken)?,
-            output(given.stderr, "standard error", rustix::stdio::stderr(), broken)?,
+            output(given.stdout, "standard output", rustix::stdio::stdout())?,
+            output(given.stderr, "standard error", rustix::stdio::stderr())?,
         ] {
             match stream {
                 Some(descriptor) => drop(core.table.push_at_end(descriptor).map_err(full)?),
@@ -348,8 +330,7 @@ impl WasiCtxBuilder {
             core.table.push_at_end(descriptor).map_err(full)?;
         }
         let (args, env) = (checked_args(given.args)?, checked_env(given.env)?);
-        let missed = Record::default();
-        Ok(WasiCtx { args: args.into(), env: env.into(), core, missed })
+        Ok(WasiCtx { args: args.into(), env: env.into(), core })
     }
 }
 
@@ -385,7 +366,7 @@ fn input(input: Input) -> Result<Option<Descriptor>, BuildError> {
     Ok(Some(match input {
         Input::Closed => return Ok(None),
         Input::Null => Descriptor::new(Object::Null),
-        Input::Inherit => return inherited(what, rustix::stdio::stdin(), None),
+        Input::Inherit => return inherited(what, rustix::stdio::stdin()),
         Input::File(fd) => given(what, fd)?,
         Input::Reader(reader) => Descriptor::new(Object::input(reader)),
     }))
@@ -395,12 +376,11 @@ fn output(
     output: Output,
     what: &'static str,
     host: BorrowedFd<'_>,
-    on_broken_pipe: Option<fn()>,
 ) -> Result<Option<Descriptor>, BuildError> {
     Ok(Some(match output {
         Output::Closed => return Ok(None),
         Output::Null => Descriptor::new(Object::Null),
-        Output::Inherit => return inherited(what, host, on_broken_pipe),
+        Output::Inherit => return inherited(what, host),
         Output::File(fd) => given(what, fd)?,
         Output::Writer(writer) => Descriptor::new(Object::output(writer)),
     }))
@@ -412,18 +392,11 @@ fn given(what: &'static str, fd: OwnedFd) -> Result<Descriptor, BuildError> {
 }
 
 /// A private number for the host's stream; a stream that the host has closed is closed here too.
-fn inherited(
-    what: &'static str,
-    fd: BorrowedFd<'_>,
-    on_broken_pipe: Option<fn()>,
-) -> Result<Option<Descriptor>, BuildError> {
+fn inherited(what: &'static str, fd: BorrowedFd<'_>) -> Result<Option<Descriptor>, BuildError> {
     match rustix::io::fcntl_dupfd_cloexec(fd, 3) {
         Err(rustix::io::Errno::BADF) => Ok(None),
         result => {
-            let mut handed = result.and_then(Handed::shared).map_err(stream_error(what))?;
-            if let Some(call) = on_broken_pipe {
-                handed = handed.on_broken_pipe(call);
-            }
+            let handed = result.and_then(Handed::shared).map_err(stream_error(what))?;
             Ok(Some(Descriptor::new(Object::Kernel(handed))))
         }
     }

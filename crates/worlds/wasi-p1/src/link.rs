@@ -1,8 +1,9 @@
 //! Offers the functions to guests of the engine.
 //!
 //! # Safety
-//! A call looks at the calling instance's memory by its raw parts. No wasm runs and no memory of
-//! the store grows until the call returns, so they hold for the whole call.
+//! A call looks at the calling instance's memory by its raw parts. No wasm of the store runs and no
+//! memory of it grows until the call returns, so they hold for the whole call; a memory that threads
+//! share may grow meanwhile, but neither moves nor shrinks.
 #![allow(unsafe_code)]
 
 use crate::context::WasiCtx;
@@ -19,21 +20,21 @@ pub const UNSTABLE: &str = "wasi_unstable";
 /// Where a store's data keep the context.
 type Get<T> = fn(&mut T) -> &mut WasiCtx;
 
-/// Calls a function with the context and the caller's memory. A caller without a memory has one
-/// of no bytes, in which every pointer is wrong.
-fn enter<T: 'static, R>(
+/// Calls a function with the store's data and the caller's memory, for other worlds that extend
+/// this one. A caller without a memory has one of no bytes, in which every pointer is wrong.
+pub fn with_memory<T, R>(
     caller: &mut Caller<'_, T>,
-    get: Get<T>,
-    call: impl FnOnce(&WasiCtx, &GuestMemory<'_>) -> R,
+    call: impl FnOnce(&mut T, &GuestMemory<'_>) -> R,
 ) -> R {
-    match caller.memory_and_data() {
+    match caller.any_memory_and_data() {
         Some((memory, data)) => {
-            // SAFETY: the parts of a live memory, which stays as it is during the call; nothing
-            // in this process has a reference into it (module invariant).
+            // SAFETY: the parts of a live memory, which stays where it is during the call and never
+            // shrinks; nothing in this process has a reference into it (module invariant). If
+            // threads share it, `GuestMemory` only uses atomics.
             let memory = unsafe { GuestMemory::from_raw(memory.base, memory.len) };
-            call(get(data), &memory)
+            call(data, &memory)
         }
-        None => call(get(caller.data_mut()), &GuestMemory::from_slice(&mut [])),
+        None => call(caller.data_mut(), &GuestMemory::from_slice(&mut [])),
     }
 }
 
@@ -44,14 +45,11 @@ macro_rules! offer {
             $module,
             stringify!($name),
             move |mut caller: Caller<'_, T>, $($param: $ty),*| -> Result<i32, Error> {
-                enter(&mut caller, $get, |ctx, memory| {
-                    let answer = $calls::$name(ctx, memory, $($param),*).into_guest();
-                    if let Ok(raw) = answer {
-                        ctx.missed.look(stringify!($name), raw);
-                    }
-                    answer
+                with_memory(&mut caller, |data, memory| {
+                    $calls::$name($get(data), memory, $($param),*)
                 })
-                .map_err(Error::host)
+                    .into_guest()
+                    .map_err(Error::host)
             },
         )?;
     )* };
@@ -72,7 +70,7 @@ pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, get: Get<T>) -> Result<
             module,
             "proc_exit",
             move |mut caller: Caller<'_, T>, code: u32| -> Result<(), Error> {
-                enter(&mut caller, get, |ctx, memory| calls::proc_exit(ctx, memory, code))
+                with_memory(&mut caller, |data, memory| calls::proc_exit(get(data), memory, code))
                     .map_err(Error::host)
             },
         )?;

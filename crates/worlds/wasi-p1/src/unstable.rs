@@ -69,11 +69,5 @@ pub fn poll_oneoff(
     count: u32,
     out: u32,
 ) -> Result {
-    calls::poll_in_version(
-        Version::Unstable,
-        ctx,
-        memory,
-        [subscriptions, events, count, out],
-        None,
-    )
+    calls::poll_in_version(Version::Unstable, ctx, memory, [subscriptions, events, count, out])
 }

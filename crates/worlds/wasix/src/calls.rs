@@ -1,0 +1,15 @@
+//! The functions of WASIX, one file per family.
+//!
+//! Each family has a function `offer` that defines its calls (see [`crate::link::Offers`]). Most are
+//! plain functions of the thread and its memory; those that start or end threads take the caller.
+
+pub(crate) mod futex;
+pub(crate) mod processes;
+pub(crate) mod signals;
+pub(crate) mod thread_locals;
+pub(crate) mod threads;
+
+use crate::errno::Errno;
+
+/// The result of a call that only fails with a number.
+pub(crate) type Result<T = (), E = Errno> = std::result::Result<T, E>;

@@ -1,0 +1,84 @@
+//! Threads: what one thread of a guest has of its own.
+
+use crate::errno::Errno;
+use crate::process::Process;
+use std::collections::HashMap;
+use std::sync::Arc;
+use wasmoor_host::{Core, Interrupt};
+use wasmoor_wasi_p1::WasiCtx;
+
+/// One thread of a guest: the data of its store.
+#[derive(Debug)]
+pub struct Thread {
+    process: Arc<Process>,
+    tid: u32,
+    wasi: WasiCtx,
+    /// Values under keys, see `calls::thread_locals`.
+    locals: HashMap<u32, u64>,
+}
+
+impl Thread {
+    pub(crate) fn new(process: Arc<Process>, tid: u32, wasi: WasiCtx) -> Self {
+        Thread { process, tid, wasi, locals: HashMap::new() }
+    }
+
+    /// Another thread of the same process.
+    pub(crate) fn sibling(&self, tid: u32) -> Self {
+        Thread::new(Arc::clone(&self.process), tid, self.wasi.clone())
+    }
+
+    /// What it shares with the other threads.
+    #[must_use]
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// Its number; that of the main thread is the number of the process.
+    #[must_use]
+    pub fn tid(&self) -> u32 {
+        self.tid
+    }
+
+    /// What the calls of preview 1 work on.
+    #[must_use]
+    pub fn wasi(&self) -> &WasiCtx {
+        &self.wasi
+    }
+
+    /// The same, to be changed. Only what ends waiting is the thread's own.
+    #[must_use]
+    pub fn wasi_mut(&mut self) -> &mut WasiCtx {
+        &mut self.wasi
+    }
+
+    /// The host core.
+    pub(crate) fn core(&self) -> &Core {
+        self.wasi.core()
+    }
+
+    /// # Errors
+    /// `inval` for a key that was not made.
+    pub(crate) fn check_local_key(&self, key: u32) -> Result<(), Errno> {
+        if self.process.has_local_key(key) { Ok(()) } else { Err(rustix::io::Errno::INVAL.into()) }
+    }
+
+    /// # Errors
+    /// `inval` for a key that was not made.
+    pub(crate) fn local(&self, key: u32) -> Result<u64, Errno> {
+        self.check_local_key(key)?;
+        Ok(self.locals.get(&key).copied().unwrap_or(0))
+    }
+
+    /// # Errors
+    /// `inval` for a key that was not made.
+    pub(crate) fn set_local(&mut self, key: u32, value: u64) -> Result<(), Errno> {
+        self.check_local_key(key)?;
+        // As many as there are keys, which are bounded.
+        self.locals.insert(key, value);
+        Ok(())
+    }
+
+    pub(crate) fn set_interrupt(&mut self, interrupt: Interrupt) {
+        self.wasi.core_mut().guard.interrupt = interrupt;
+    }
+}
