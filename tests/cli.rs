@@ -1,6 +1,7 @@
 //! The command line meets bad input and bad luck: one clear message, the documented exit status, and
 //! never a panic.
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -289,6 +290,53 @@ fn closed_output_ends_a_guest_quietly() {
     assert_eq!(stderr, "");
 }
 
+/// Under another number, on standard error, and for what the command itself prints.
+#[test]
+fn any_closed_output_ends_the_command_quietly() {
+    let folder = TempDir::new().expect("a folder");
+    let yes = std::fs::read_to_string(guest::path("yes.wat")).expect("the guest");
+    let renumbered = yes
+        .replace(
+            "(memory",
+            "(import \"wasi_snapshot_preview1\" \"fd_renumber\"
+            (func $renumber (param i32 i32) (result i32))) (memory",
+        )
+        .replace("(loop $again", "(drop (call $renumber (i32.const 1) (i32.const 0))) (loop $again")
+        .replace("(call $write (i32.const 1)", "(call $write (i32.const 0)");
+    std::fs::write(folder.path().join("renumbered.wat"), renumbered).expect("a guest");
+    let errors = yes.replace("(call $write (i32.const 1)", "(call $write (i32.const 2)");
+    std::fs::write(folder.path().join("errors.wat"), errors).expect("a guest");
+    for args in [&["renumbered.wat"][..], &["errors.wat"], &["config"], &["inspect", "errors.wat"]]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(wasmoor());
+        command.args(args).current_dir(folder.path()).env(CACHE_VARIABLE, "off");
+        let other = writer.try_clone().expect("a descriptor");
+        command.stdin(Stdio::null()).stdout(writer).stderr(other);
+        let status = command.status().expect("the command starts");
+        assert_eq!(status.signal(), Some(13), "{args:?}: {status:?}");
+    }
+}
+
+/// `errno` 64: the guest's to handle, as it is with sockets.
+#[test]
+fn a_pipe_in_a_mount_that_nobody_reads_is_an_error_of_the_call() {
+    let folder = TempDir::new().expect("a folder");
+    let fifo = folder.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+    let reader = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let reader = rustix::fs::open(&fifo, reader, Mode::empty()).expect("its reader");
+    let mut command = Command::new(wasmoor());
+    command.args(["--dir", "."]).arg(guest::path("fifo.wat")).current_dir(folder.path());
+    let mut child = piped(&mut command);
+    assert_eq!(first_line(&mut child), "open\n");
+    drop(reader);
+    child.stdin.take().expect("a pipe").write_all(b"x").expect("a byte");
+    let status = child.wait().expect("the command ends");
+    assert_eq!(status.code(), Some(64), "{status:?}");
+}
+
 #[test]
 fn an_interrupt_ends_a_guest() {
     let mut child = piped(Command::new(wasmoor()).arg(guest::path("spin.wat")));
@@ -326,7 +374,8 @@ fn a_module_may_be_cut_while_it_runs() {
 #[test]
 fn environment_and_arguments_reach_the_guest() {
     let folder = TempDir::new().expect("a folder");
-    std::fs::write(folder.path().join("vars"), "# two\nB=2\nC=three words\n").expect("a file");
+    let vars = "# two\nB=2\n  C=three words\nWASMOOR_IS_NOT_SET\n";
+    std::fs::write(folder.path().join("vars"), vars).expect("a file");
     std::fs::write(folder.path().join("echo.wasm"), guest::binary("echo.wat")).expect("a file");
     let args = ["--env", "A=1", "--env-file", "vars", "--argv0", "me", "echo.wasm", "--x", "y"];
     let finished = run_in(folder.path(), &args);

@@ -17,6 +17,7 @@
 
 pub mod campaign;
 pub mod coverage;
+pub mod dead_store;
 pub mod differ;
 pub mod generate;
 pub mod interface;

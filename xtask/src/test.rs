@@ -12,6 +12,7 @@ const STEPS: &[Step] = &[
     ("formatting", formatting),
     ("tidy", tidy::run),
     ("clippy", clippy),
+    ("without networking", without_networking),
     ("the command line", build_cli),
     ("tests", tests),
     ("doc tests", doc_tests),
@@ -40,6 +41,13 @@ fn clippy() -> Result<()> {
     let mut command = process::cargo();
     command.args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
     process::run(&mut command)
+}
+
+/// An embedder of preview 1 need not have networking in the program.
+fn without_networking() -> Result<()> {
+    let mut command = process::cargo();
+    command.args(["clippy", "--package", "wasmoor-wasi-p1", "--package", "wasmoor-host"]);
+    process::run(command.args(["--quiet", "--", "-D", "warnings"]))
 }
 
 /// The tests of the command run it as built for development, with all its checks.

@@ -14,6 +14,9 @@ use wasmoor_optimizing::{OptLevel, OptimizingCompiler, Options, Target};
 /// that are none.
 const STACK_BYTES: usize = 2 << 20;
 
+/// Seed of the choices between the tiers at each call.
+const CHOICES: u64 = 1;
+
 /// All configurations, with their names in reports.
 ///
 /// # Errors
@@ -32,6 +35,7 @@ pub fn tiers() -> Result<Vec<(&'static str, Wasmoor)>> {
         with_compiler("not optimizing", optimizing(OptLevel::None, Target::Host)?, false)?,
         with_compiler("mixed", mixed()?, false)?,
         with_compiler("mixed, eager", mixed()?, true)?,
+        tier("a tier for each call", |it| it.tier(Tier::Mixed { seed: CHOICES }))?,
     ];
     if cfg!(target_arch = "x86_64") {
         all.extend(old_cpu()?);

@@ -152,11 +152,14 @@ impl Module {
     }
 
     /// Bytes of a function body: from the locals' declaration to the final `end`. Of a restored
-    /// module, after [`Module::require_bodies`]; empty before.
+    /// module, after [`Module::require_body`]; empty before.
     #[must_use]
     pub fn body_bytes(&self, index: DefinedFuncIndex) -> &[u8] {
         let range = &self.bodies[index].range;
-        self.whole().map_or(&[], |bytes| &bytes[range.start as usize..range.end as usize])
+        match self.whole() {
+            Some(bytes) => &bytes[range.start as usize..range.end as usize],
+            None => self.late_body(index).unwrap_or_default(),
+        }
     }
 
     /// Bytes of a data segment.

@@ -34,7 +34,19 @@ const DATA_COUNT_SECTION: u8 = 12;
 const PASSIVE_SEGMENT: u64 = 1;
 
 /// Gives the bytes of a restored module: the same that were validated once.
-pub type Source = Box<dyn Fn() -> Result<Arc<[u8]>, String> + Send + Sync>;
+pub trait Source: Send + Sync {
+    /// All of them.
+    ///
+    /// # Errors
+    /// Why they are not there any more.
+    fn whole(&self) -> Result<Arc<[u8]>, String>;
+
+    /// Some of them.
+    ///
+    /// # Errors
+    /// Why they are not there any more.
+    fn part(&self, range: Range<u32>) -> Result<Box<[u8]>, String>;
+}
 
 /// The parts of a module that are stored beside its code.
 #[derive(Clone, Debug)]
@@ -56,16 +68,23 @@ pub struct SourceError(String);
 
 /// What a restored module reads when it is needed.
 pub(crate) struct Late {
-    source: Source,
+    source: Box<dyn Source>,
     wasm_bytes: u32,
     description: Arc<[u8]>,
     facts: Arc<[u8]>,
     loaded: OnceLock<Loaded>,
 }
 
+/// What has been read of the bytes.
 struct Loaded {
-    bytes: Arc<[u8]>,
     facts: Box<[FuncFacts]>,
+    /// Bodies that were read alone.
+    bodies: Box<[OnceLock<Box<[u8]>>]>,
+    whole: OnceLock<Arc<[u8]>>,
+}
+
+fn damaged(what: &str) -> SourceError {
+    SourceError(format!("{what} changed since it was stored"))
 }
 
 impl std::fmt::Debug for Late {
@@ -106,7 +125,7 @@ impl Module {
     ///
     /// `None`: the parts are damaged, or do not belong together.
     #[must_use]
-    pub fn restore(parts: Parts, features: &Features, source: Source) -> Option<Module> {
+    pub fn restore(parts: Parts, features: &Features, source: Box<dyn Source>) -> Option<Module> {
         let mut module = load::skeleton(parts.skeleton, *features)?;
         read_description(&parts.description, &mut module, parts.wasm_bytes)?;
         module.late = Some(Late {
@@ -126,20 +145,56 @@ impl Module {
     /// They cannot be read, or are no longer those of the module.
     pub fn require_bodies(&self) -> Result<(), SourceError> {
         let Some(late) = &self.late else { return Ok(()) };
-        if late.loaded.get().is_some() {
+        let loaded = self.loaded(late)?;
+        if loaded.whole.get().is_some() {
             return Ok(());
         }
-        let bytes = (late.source)().map_err(SourceError)?;
-        let damaged = |what: &str| SourceError(format!("{what} changed since it was stored"));
+        let bytes = late.source.whole().map_err(SourceError)?;
         if bytes.len() != late.wasm_bytes as usize {
             return Err(damaged("it"));
+        }
+        // Another thread may have been faster; both read the same.
+        let _ = loaded.whole.set(bytes);
+        Ok(())
+    }
+
+    /// Sees to it that one function's body and the facts about it are there.
+    ///
+    /// # Errors
+    /// As [`Module::require_bodies`].
+    pub fn require_body(&self, func: DefinedFuncIndex) -> Result<(), SourceError> {
+        let Some(late) = &self.late else { return Ok(()) };
+        let loaded = self.loaded(late)?;
+        let (Some(cell), Some(body)) =
+            (loaded.bodies.get(func.as_u32() as usize), self.bodies.get(func))
+        else {
+            return Err(damaged("the number of its functions"));
+        };
+        if loaded.whole.get().is_none() && cell.get().is_none() {
+            let bytes = late.source.part(body.range.clone()).map_err(SourceError)?;
+            if bytes.len() != body.range.len() {
+                return Err(damaged("it"));
+            }
+            let _ = cell.set(bytes);
+        }
+        Ok(())
+    }
+
+    fn loaded<'a>(&self, late: &'a Late) -> Result<&'a Loaded, SourceError> {
+        if let Some(loaded) = late.loaded.get() {
+            return Ok(loaded);
         }
         let mut reader = Reader::new(&late.facts);
         let facts = (0..self.bodies.len()).map(|_| read_facts(&mut reader)).collect::<Option<_>>();
         let facts = facts.ok_or_else(|| damaged("what is known about it"))?;
-        // Another thread may have been faster; both read the same.
-        let _ = late.loaded.set(Loaded { bytes, facts });
-        Ok(())
+        let bodies = (0..self.bodies.len()).map(|_| OnceLock::new()).collect();
+        Ok(late.loaded.get_or_init(|| Loaded { facts, bodies, whole: OnceLock::new() }))
+    }
+
+    /// The body of a restored module's function, if it was read alone.
+    pub(crate) fn late_body(&self, func: DefinedFuncIndex) -> Option<&[u8]> {
+        let loaded = self.late.as_ref()?.loaded.get()?;
+        Some(loaded.bodies.get(func.as_u32() as usize)?.get()?)
     }
 
     /// Whether the module was restored from its parts.
@@ -149,7 +204,7 @@ impl Module {
     }
 
     /// What validation learned about a function's body. Of a restored module, after
-    /// [`Module::require_bodies`].
+    /// [`Module::require_body`].
     #[must_use]
     pub fn facts(&self, func: DefinedFuncIndex) -> &FuncFacts {
         let loaded = self.late.as_ref().and_then(|late| late.loaded.get());
@@ -163,7 +218,7 @@ impl Module {
     pub(crate) fn whole(&self) -> Option<&Arc<[u8]>> {
         match &self.late {
             None => Some(&self.bytes),
-            Some(late) => late.loaded.get().map(|loaded| &loaded.bytes),
+            Some(late) => late.loaded.get()?.whole.get(),
         }
     }
 }
@@ -188,7 +243,7 @@ impl Module {
     /// The data section up to the last passive segment, with nothing in active ones.
     fn passive_data(&self, out: &mut Vec<u8>) {
         let is_passive = |segment: &DataSegment| matches!(segment.mode, DataMode::Passive);
-        let passive = self.data.iter().filter(|(_, segment)| is_passive(segment)).next_back();
+        let passive = self.data.iter().rfind(|(_, segment)| is_passive(segment));
         let Some((last, _)) = passive else { return };
         let mut section = Writer::new();
         section.number(u64::from(last.as_u32()) + 1);

@@ -5,6 +5,7 @@
 //! bucket `k` holds `2^(k + 6)` of them and is allocated when the first is needed. Readers take
 //! no lock and allocate nothing.
 
+use crate::bytes::Bytes;
 use crate::stored::CodeTier;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,13 +23,13 @@ pub struct Blob {
     pub len: u32,
     /// Whose code it is.
     pub func: DefinedFuncIndex,
-    pub(crate) traps: Box<[u8]>,
-    pub(crate) addresses: Box<[u8]>,
-    pub(crate) handlers: Box<[u8]>,
+    pub(crate) traps: Bytes,
+    pub(crate) addresses: Bytes,
+    pub(crate) handlers: Bytes,
     /// Who made it.
     pub tier: CodeTier,
     /// Encoded relocations, so that the code can be stored; `None`: it cannot.
-    pub(crate) relocations: Option<Box<[u8]>>,
+    pub(crate) relocations: Option<Bytes>,
     /// Alignment of the code.
     pub(crate) align: u32,
 }
@@ -143,9 +144,9 @@ mod tests {
             start,
             len,
             func,
-            traps: Box::default(),
-            addresses: Box::default(),
-            handlers: Box::default(),
+            traps: Bytes::default(),
+            addresses: Bytes::default(),
+            handlers: Bytes::default(),
             tier: CodeTier::First,
             relocations: None,
             align: 16,

@@ -7,6 +7,7 @@
 //! handlers. [`container`] is the file that code is kept in.
 
 mod blobs;
+mod bytes;
 mod compiler;
 pub mod container;
 mod link;
@@ -16,6 +17,7 @@ pub mod registry;
 mod stored;
 
 pub use blobs::Blob;
+pub use bytes::Bytes;
 pub use compiler::*;
 pub use link::LinkError;
 pub use module_code::{ModuleCode, SampleHook};

@@ -7,32 +7,47 @@ use crate::module_code::ModuleCode;
 use crate::stored::{StoredFunction, decode_relocations};
 use std::sync::atomic::Ordering;
 use wasmoor_abi::DefinedFuncIndex;
+use wasmoor_sys::code::CodeRegion;
 
 /// Every piece of stored code starts at a multiple of this.
 const ALIGN: usize = 64;
+/// Code is relocated in pieces of about this length, which stay in the caches until they are
+/// written to their place.
+const GROUP_BYTES: usize = 64 << 10;
+
+/// What linking has come to.
+struct Linked {
+    addresses: Vec<usize>,
+    /// The group in work.
+    code: Vec<u8>,
+}
+
+/// Number of functions that are written together, at least one.
+fn group_len(functions: &[StoredFunction]) -> usize {
+    let mut bytes = 0;
+    let fits = |function: &&StoredFunction| {
+        bytes += function.code.len().next_multiple_of(ALIGN);
+        bytes <= GROUP_BYTES
+    };
+    functions.iter().take_while(fits).count().max(1)
+}
 
 impl ModuleCode {
-    /// Links stored functions and publishes them, in one piece of memory. Returns the address of
-    /// the first.
+    /// Links stored functions and publishes them. Returns the address of the first.
     ///
     /// # Errors
     /// See [`LinkError`]; no slot has changed then.
     pub fn publish_stored(&self, functions: &[StoredFunction]) -> Result<usize, LinkError> {
-        let bytes = functions.iter().map(|f| f.code.len().next_multiple_of(ALIGN)).sum();
         self.linking(|region, blobs| {
-            let span = region.allocate(bytes, ALIGN)?;
-            let first = region.address(&span);
-            let mut code = Vec::with_capacity(bytes);
-            let mut addresses = Vec::with_capacity(functions.len());
-            for function in functions {
-                let (at, address) = (code.len(), first + code.len());
-                code.extend_from_slice(&function.code);
-                self.relocate_stored(function, &mut code[at..], address)?;
-                code.resize(code.len().next_multiple_of(ALIGN), 0);
-                addresses.push(address);
+            let mut linked =
+                Linked { addresses: Vec::with_capacity(functions.len()), code: Vec::new() };
+            let mut rest = functions;
+            while !rest.is_empty() {
+                let (group, later) = rest.split_at(group_len(rest));
+                self.write_group(region, group, &mut linked)?;
+                rest = later;
             }
-            region.write(span, &code)?;
-            for (function, &address) in functions.iter().zip(&addresses) {
+            for (function, &address) in functions.iter().zip(&linked.addresses) {
                 blobs.push(Blob {
                     start: (address - self.code_start()) as u32,
                     len: function.code.len() as u32,
@@ -45,11 +60,34 @@ impl ModuleCode {
                     align: function.align,
                 });
             }
-            for (function, address) in functions.iter().zip(addresses) {
+            for (function, &address) in functions.iter().zip(&linked.addresses) {
                 self.slot(function.func).store(address, Ordering::Release);
             }
-            Ok(first)
+            Ok(linked.addresses.first().copied().unwrap_or_default())
         })
+    }
+
+    /// Places functions next to each other.
+    fn write_group(
+        &self,
+        region: &CodeRegion,
+        group: &[StoredFunction],
+        linked: &mut Linked,
+    ) -> Result<(), LinkError> {
+        let bytes = group.iter().map(|f| f.code.len().next_multiple_of(ALIGN)).sum::<usize>();
+        let span = region.allocate(bytes, ALIGN)?;
+        let first = region.address(&span);
+        linked.code.clear();
+        linked.code.reserve(bytes);
+        for function in group {
+            let at = linked.code.len();
+            linked.code.extend_from_slice(&function.code);
+            self.relocate_stored(function, &mut linked.code[at..], first + at)?;
+            linked.code.resize(linked.code.len().next_multiple_of(ALIGN), 0);
+            linked.addresses.push(first + at);
+        }
+        region.write(span, &linked.code)?;
+        Ok(())
     }
 
     fn relocate_stored(
@@ -90,7 +128,7 @@ impl ModuleCode {
             func,
             tier: blob.tier,
             align: blob.align.clamp(16, ALIGN as u32),
-            code,
+            code: code.into(),
             relocations,
             traps: blob.traps.clone(),
             addresses: blob.addresses.clone(),

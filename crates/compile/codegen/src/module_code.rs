@@ -270,11 +270,11 @@ impl ModuleCode {
             start: (address - self.code_start()) as u32,
             len: code.len() as u32,
             func,
-            traps: encode_traps(&compiled.traps),
-            addresses: encode_addresses(&compiled.addresses),
-            handlers: compiled.handlers.encode(),
+            traps: encode_traps(&compiled.traps).into(),
+            addresses: encode_addresses(&compiled.addresses).into(),
+            handlers: compiled.handlers.encode().into(),
             tier: compiled.tier,
-            relocations: encode_relocations(func, &compiled.relocations),
+            relocations: encode_relocations(func, &compiled.relocations).map(Into::into),
             align: compiled.align,
         });
         Ok(())

@@ -3,6 +3,7 @@
 //! It is what a compiler made, with its tables encoded: position-independent bytes, and the places
 //! that depend on where slots lie. Linking it is the same as linking a compiler's output.
 
+use crate::bytes::Bytes;
 use crate::compiler::{Relocation, RelocationKind, RelocationTarget};
 use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_abi::wire::{Reader, Writer};
@@ -27,15 +28,15 @@ pub struct StoredFunction {
     /// Alignment that the code needs.
     pub align: u32,
     /// The code; what relocations fill in is arbitrary.
-    pub code: Vec<u8>,
+    pub code: Bytes,
     /// Encoded relocations.
-    pub relocations: Box<[u8]>,
+    pub relocations: Bytes,
     /// Encoded trap table.
-    pub traps: Box<[u8]>,
+    pub traps: Bytes,
     /// Encoded address map.
-    pub addresses: Box<[u8]>,
+    pub addresses: Bytes,
     /// Encoded handler table.
-    pub handlers: Box<[u8]>,
+    pub handlers: Bytes,
 }
 
 /// Hands out stored code of one module.

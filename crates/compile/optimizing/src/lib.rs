@@ -22,6 +22,7 @@
 
 mod budget;
 mod error;
+mod folded;
 mod ops;
 mod output;
 mod settings;

@@ -1,9 +1,12 @@
 //! From the backend's result to ours: bytes, relocations and tables.
 
 use crate::error::{Result, internal};
+use crate::folded::folded_loads;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::function::FunctionParameters;
-use cranelift_codegen::ir::{ExternalName, SourceLoc, StackSlot, TrapCode as BackendTrap};
+use cranelift_codegen::ir::{
+    ExternalName, Function, SourceLoc, StackSlot, TrapCode as BackendTrap,
+};
 use cranelift_codegen::{
     CompiledCode, Final, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
     MachBufferFinalized, MachSrcLoc,
@@ -20,14 +23,14 @@ const FUNCTION_ALIGN_MIN: u32 = 16;
 /// Our form of what the backend made.
 pub(crate) fn convert(
     code: &CompiledCode,
-    params: &FunctionParameters,
+    func: &Function,
     poll_sites: u32,
     regions: &[HandlerRegion],
     vmctx_slot: Option<StackSlot>,
 ) -> Result<CompiledFunction> {
     let buffer = &code.buffer;
     let relocations: Result<Vec<_>> =
-        buffer.relocs().iter().map(|reloc| relocation(reloc, params)).collect();
+        buffer.relocs().iter().map(|reloc| relocation(reloc, &func.params)).collect();
     let mut relocations = relocations?;
     relocations.sort_by_key(|reloc| reloc.offset);
     let traps: Result<Vec<_>> = buffer
@@ -37,12 +40,14 @@ pub(crate) fn convert(
         .collect();
     let mut traps = traps?;
     traps.sort_by_key(|trap| trap.code_offset);
+    let places = buffer.get_srclocs_sorted();
+    let folded = folded_loads(func, buffer.traps(), places);
     Ok(CompiledFunction {
         code: code.code_buffer().to_vec(),
         align: buffer.alignment.max(FUNCTION_ALIGN_MIN),
         relocations,
         traps,
-        addresses: addresses(buffer.get_srclocs_sorted()),
+        addresses: addresses(places, &folded),
         handlers: handlers(buffer, regions, vmctx_slot)?,
         poll_sites,
         ..CompiledFunction::default()
@@ -117,20 +122,29 @@ fn relocation(reloc: &FinalizedMachReloc, params: &FunctionParameters) -> Result
     Ok(Relocation { offset: reloc.offset, kind, target, addend: reloc.addend })
 }
 
-/// The address map: gaps between the backend's ranges become entries without an operator.
-fn addresses(ranges: &[MachSrcLoc<Final>]) -> Vec<AddressEntry> {
-    let mut entries: Vec<AddressEntry> = Vec::with_capacity(ranges.len());
+/// The address map: gaps between the backend's ranges become entries without an operator, and
+/// an instruction that took in a load gets the load's place. (Only its start is ever looked up,
+/// so the entry covers no more.)
+fn addresses(ranges: &[MachSrcLoc<Final>], folded: &[(u32, SourceLoc)]) -> Vec<AddressEntry> {
+    let mut entries: Vec<AddressEntry> = Vec::with_capacity(ranges.len() + 2 * folded.len());
     let mut push = |code_offset: u32, wasm_offset: u32| match entries.last_mut() {
         Some(last) if last.wasm_offset == wasm_offset => {}
         Some(last) if last.code_offset == code_offset => last.wasm_offset = wasm_offset,
         _ => entries.push(AddressEntry { code_offset, wasm_offset }),
     };
+    let mut folded = folded.iter().peekable();
     let mut end = 0;
     for range in ranges.iter().filter(|range| range.start < range.end) {
         if range.start > end {
             push(end, AddressEntry::NONE);
         }
         push(range.start, wasm_offset(range.loc));
+        while let Some(&(offset, load)) = folded.next_if(|&&(offset, _)| offset < range.end) {
+            push(offset, wasm_offset(load));
+            if offset + 1 < range.end {
+                push(offset + 1, wasm_offset(range.loc));
+            }
+        }
         end = range.end;
     }
     push(end, AddressEntry::NONE);

@@ -103,7 +103,7 @@ impl Worker {
             .filter(|&&block| func.layout.is_block_inserted(block))
             .count();
         let (regions, vmctx_slot) = (&translated.regions, translated.vmctx_slot);
-        let function = output::convert(code, &func.params, kept as u32, regions, vmctx_slot)?;
+        let function = output::convert(code, func, kept as u32, regions, vmctx_slot)?;
         check_polls(&function)?;
         Ok(function)
     }

@@ -205,7 +205,7 @@ impl CompiledModule {
         if !self.engine.has_compiler() {
             return Err(self.no_compiler(func));
         }
-        self.module.require_bodies().map_err(|e| ErrorKind::StoredCode(e.to_string()))?;
+        self.module.require_body(func).map_err(|e| ErrorKind::StoredCode(e.to_string()))?;
         let started = Instant::now();
         // Only code that may be replaced needs polls: they tell where time is spent.
         let replaced = matches!(self.plan, Plan::Tiered | Plan::Mixed { .. });

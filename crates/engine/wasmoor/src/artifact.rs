@@ -7,10 +7,12 @@
 #![allow(unsafe_code)]
 
 use crate::{Engine, Error, Module, Result};
-use sha2::{Digest, Sha256};
+use std::ops::Range;
 use std::sync::Arc;
 use wasmoor_codegen::StoredFunction;
-use wasmoor_codegen::container::{Container, ContainerError, Contents, Identity};
+use wasmoor_codegen::container::{
+    Container, ContainerError, Contents, HashedModule, Identity, ModuleHash, ReadModule,
+};
 use wasmoor_module::{Module as Description, Parts, Source};
 use wasmoor_runtime::{CompiledModule, fold_images};
 
@@ -45,7 +47,7 @@ impl Module {
         let code = code.ok_or_else(|| Error::usage("the module's code is bound to its place"))?;
         let wasm = description.bytes();
         let mut out = Vec::new();
-        write(self, Sha256::digest(wasm).into(), &code, Some(wasm), &mut out).map_err(stored)?;
+        write(self, &ModuleHash::of(wasm), &code, Some(wasm), &mut out).map_err(stored)?;
         Ok(out)
     }
 
@@ -93,24 +95,39 @@ impl Module {
 
 /// A container with everything in it, as a module.
 fn from_container(engine: &Engine, container: Container) -> Result<Module> {
+    if !container.has_wasm() {
+        return Err(stored(ContainerError::Damaged("the module")));
+    }
     let container = Arc::new(container);
     let wasm = container.clone();
-    let source: Source = Box::new(move || match wasm.wasm() {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err("the file does not contain it".to_owned()),
-        Err(error) => Err(error.to_string()),
-    });
+    let read = Box::new(move |buffer: &mut [u8], at| wasm.read_wasm(buffer, at));
+    let source = source(container.hash(), read);
     match restore(engine, &container, source)? {
         Some(module) => Ok(module),
         None => Err(stored(ContainerError::Damaged("the description of the module"))),
     }
 }
 
+/// Where a restored module's bytes come from: each is checked before it is used.
+pub(crate) fn source(hash: &ModuleHash, read: ReadModule) -> Box<dyn Source> {
+    struct Checked(HashedModule);
+    impl Source for Checked {
+        fn whole(&self) -> std::result::Result<Arc<[u8]>, String> {
+            self.0.whole()
+        }
+
+        fn part(&self, range: Range<u32>) -> std::result::Result<Box<[u8]>, String> {
+            self.0.part(range)
+        }
+    }
+    Box::new(Checked(HashedModule::new(hash.clone(), read)))
+}
+
 /// A module from a container that belongs to it; `None`: the description is damaged.
 pub(crate) fn restore(
     engine: &Engine,
     container: &Arc<Container>,
-    source: Source,
+    source: Box<dyn Source>,
 ) -> Result<Option<Module>> {
     let header = container.header();
     let Ok(wasm_bytes) = u32::try_from(header.wasm_bytes) else { return Ok(None) };
@@ -149,7 +166,7 @@ pub(crate) fn attach(module: &CompiledModule, container: &Arc<Container>) {
 /// Writes a container with this code of a module.
 pub(crate) fn write(
     module: &Module,
-    wasm_hash: [u8; 32],
+    hash: &ModuleHash,
     code: &[StoredFunction],
     wasm: Option<&[u8]>,
     out: &mut dyn std::io::Write,
@@ -163,8 +180,7 @@ pub(crate) fn write(
     let parts = description.parts(images.is_some());
     let contents = Contents {
         identity: identity(module.engine()),
-        wasm_hash,
-        wasm_bytes: parts.wasm_bytes.into(),
+        hash,
         functions: u32::try_from(description.bodies.len()).map_err(|_| ContainerError::TooLarge)?,
         description: &parts.description,
         skeleton: &parts.skeleton,

@@ -55,25 +55,28 @@ pub(crate) enum Command {
 /// `wasmoor run`
 #[derive(Args, Debug)]
 pub(crate) struct Run {
-    /// Grant a directory, under the same path or GUEST; `:ro` for reading only
+    /// Grant a directory or a file of the host; the guest knows it by the same path, or as GUEST. With
+    /// `:ro` it may only read. A guest reaches no file that is not granted
     #[arg(long, value_name = "HOST[::GUEST][:ro]", value_parser = mounts::parse_dir, help_heading = "Grants")]
     pub(crate) dir: Vec<Mount>,
-    /// Grant a directory, the guest's path first
+    /// As --dir, with the guest's path first
     #[arg(long, value_name = "GUEST:HOST[:ro]", value_parser = mounts::parse_mapdir, help_heading = "Grants")]
     pub(crate) mapdir: Vec<Mount>,
-    /// Grant a directory, the host's path first
+    /// As --dir, with one colon between
     #[arg(long, value_name = "HOST:GUEST[:ro]", value_parser = mounts::parse_volume, help_heading = "Grants")]
     pub(crate) volume: Vec<Mount>,
-    /// Set a variable of the guest's environment, or pass the host's on
+    /// Set a variable of the guest's environment; without VALUE, to what it is here. The guest has no
+    /// other variables
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = mounts::parse_env, help_heading = "Grants")]
     pub(crate) env: Vec<EnvVar>,
-    /// Set variables from the lines of a file
+    /// Set variables from the lines of a file, as `docker run` does
     #[arg(long, value_name = "FILE", help_heading = "Grants")]
     pub(crate) env_file: Vec<PathBuf>,
-    /// The guest's current directory, inside a granted one
+    /// Start the guest in this directory, a path of the guest inside a granted one
     #[arg(long, value_name = "PATH", help_heading = "Grants")]
     pub(crate) cwd: Option<String>,
-    /// Listen on an address; the guest accepts connections, on descriptors behind the directories'
+    /// Listen on an address; the guest accepts the connections. Its first listener is descriptor 3 plus
+    /// the number of grants above; port 0 means any that is free
     #[arg(long, value_name = "HOST:PORT", value_parser = mounts::parse_listen, help_heading = "Grants")]
     pub(crate) tcplisten: Vec<String>,
 
@@ -84,19 +87,20 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME")]
     pub(crate) argv0: Option<String>,
 
-    /// Stop after this much work: about one unit per instruction
+    /// Stop after so many instructions (all but `block`, `loop`, `end`, `else` and `nop` count)
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) fuel: Option<u64>,
-    /// Stop after this time: 500ms, 1.5s, 2m
+    /// Stop after this time, also while the guest waits: 500ms, 1.5s, 2m
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, help_heading = "Limits")]
     pub(crate) timeout: Option<Duration>,
-    /// The most memory that the guest may have: 64MiB, 1G
+    /// The most linear memory that the guest may have: 64MiB, 1G [default: what its module says]
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, help_heading = "Limits")]
     pub(crate) max_memory: Option<u64>,
-    /// The most elements that its tables may have together
+    /// The most elements that the guest's tables may have together
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_table: Option<u64>,
-    /// The most descriptors that the guest may have at a time [default: 4096]
+    /// The most files that the guest may have open at a time; standard streams and grants count
+    /// [default: 4096]
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_open_files: Option<u64>,
     /// The most threads that a WASIX guest may have at a time besides its first; with --fuel none
@@ -106,7 +110,7 @@ pub(crate) struct Run {
     /// directory or link that it creates counts as 4 KiB
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, help_heading = "Limits")]
     pub(crate) max_output: Option<u64>,
-    /// Stack for the guest's calls
+    /// The most stack that calls of the guest's functions may take
     #[arg(long, value_name = "SIZE", value_parser = stack_size, default_value = "1MiB", help_heading = "Limits")]
     pub(crate) max_stack: u64,
 
@@ -124,7 +128,7 @@ pub(crate) struct Run {
     pub(crate) no_jit: bool,
     #[command(flatten)]
     pub(crate) proposals: Proposals,
-    /// Print where the time went, and memory, to standard error
+    /// Print to standard error where time and memory went
     #[arg(long)]
     pub(crate) stats: bool,
 

@@ -160,6 +160,7 @@ pub(crate) struct Keeper {
     /// When to do something next.
     due: Option<Instant>,
     rounds: u32,
+    started: Instant,
     /// Why nothing more is stored.
     pub(crate) failed: Option<std::io::Error>,
 }
@@ -174,7 +175,7 @@ impl Keeper {
     pub(crate) fn new(loaded: Loaded) -> Keeper {
         // A file made ahead of time has its bodies in itself, and what it has not cannot be kept.
         let due = loaded.entry.as_ref().and_then(|_| Instant::now().checked_add(READ_BODIES));
-        Keeper { loaded, due, rounds: 0, failed: None }
+        Keeper { loaded, due, rounds: 0, started: Instant::now(), failed: None }
     }
 
     /// When to call [`Keeper::work`] next.
@@ -196,10 +197,20 @@ impl Keeper {
         self.due = pause.filter(|_| more).and_then(|pause| Instant::now().checked_add(pause));
     }
 
-    /// Stores what has been compiled.
-    pub(crate) fn store(&mut self) {
+    /// Stores what has been compiled while the guest ran on.
+    fn store(&mut self) {
+        self.store_by(CacheEntry::store);
+    }
+
+    /// Stores what has been compiled, at the end.
+    pub(crate) fn store_at_exit(&mut self) {
+        let ran = self.started.elapsed();
+        self.store_by(|entry, module| entry.store_at_exit(module, ran));
+    }
+
+    fn store_by(&mut self, store: impl Fn(&CacheEntry, &Module) -> std::io::Result<bool>) {
         if let Some(entry) = &self.loaded.entry
-            && let Err(error) = entry.store(&self.loaded.module)
+            && let Err(error) = store(entry, &self.loaded.module)
         {
             self.failed = Some(error);
         }

@@ -9,11 +9,13 @@ mod cache;
 mod compile;
 mod config;
 mod explore;
+mod hints;
 mod input;
 mod inspect;
 mod load;
 mod mounts;
 mod outcome;
+mod overdue;
 mod progress;
 mod proposals;
 mod report;
@@ -32,7 +34,6 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    signals::restore_sigpipe();
     let cli = match args::Cli::try_parse_from(args::with_default_command(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => error.exit(),

@@ -3,6 +3,7 @@
 //! `--dir HOST[::GUEST]` is Wasmtime's, `--mapdir GUEST:HOST` and `--volume HOST:GUEST` are Wasmer's;
 //! each may end in `:ro` or `:rw`. All three yield a [`Mount`]; opening it is the world's task.
 
+use crate::report::printable;
 use std::path::PathBuf;
 
 /// A directory of the host under a name of the guest.
@@ -102,18 +103,28 @@ pub(crate) fn parse_env(text: &str) -> Result<EnvVar, String> {
     Ok(EnvVar { key: key.to_owned(), value })
 }
 
-/// Parses a file of `KEY[=VALUE]` lines; empty lines and lines that begin with `#` do not count.
+/// Parses a file of `KEY[=VALUE]` lines, by the rules of `docker run --env-file`: blanks before a line
+/// do not count, nor do empty lines and lines that begin with `#`; the value is all behind the `=`,
+/// quotes, blanks and `#` included; a name has no blanks, so `export A=1` is refused rather than passed
+/// on under a name that no program asks for.
 ///
 /// # Errors
 /// A line has another form; the message names its number.
 pub(crate) fn parse_env_file(text: &str) -> Result<Vec<EnvVar>, String> {
     let mut variables = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
+        let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        variables.push(parse_env(line).map_err(|error| format!("line {number}: {error}"))?);
+        let variable = parse_env(line).map_err(|error| format!("line {number}: {error}"))?;
+        if variable.key.contains(char::is_whitespace) {
+            let hint = if line.starts_with("export ") { "; leave `export` out" } else { "" };
+            let key = printable(&variable.key);
+            return Err(format!("line {number}: the name `{key}` contains blanks{hint}"));
+        }
+        variables.push(variable);
     }
     Ok(variables)
 }
@@ -220,10 +231,32 @@ mod tests {
         assert!(parse_env("=b").is_err());
         assert!(parse_env("").is_err());
         assert!(parse_env("A=\0").is_err());
-        let file = "# comment\n\nA=1\n  B = 2\nC\n";
-        let expected = vec![var("A", Some("1")), var("B ", Some(" 2")), var("C", None)];
-        assert_eq!(parse_env_file(file), Ok(expected));
-        let error = parse_env_file("A=1\n=2\n").expect_err("the key is empty");
-        assert_eq!(error, "line 2: expected KEY or KEY=VALUE");
+    }
+
+    #[test]
+    fn files_of_variables() {
+        for (line, key, value) in [
+            ("A=1", "A", Some("1")),
+            ("  A=1", "A", Some("1")),
+            ("A= 1 # x ", "A", Some(" 1 # x ")),
+            ("A=\"quoted\"", "A", Some("\"quoted\"")),
+            ("A='b=c'", "A", Some("'b=c'")),
+            ("A=", "A", Some("")),
+            ("A", "A", None),
+            ("\u{feff}A=1", "A", Some("1")),
+            ("# comment\n\n \t\nA=1\r\n", "A", Some("1")),
+        ] {
+            let variable = EnvVar { key: key.to_owned(), value: value.map(str::to_owned) };
+            assert_eq!(parse_env_file(line), Ok(vec![variable]), "{line:?}");
+        }
+        assert_eq!(parse_env_file("# nothing\n"), Ok(vec![]));
+        for (text, error) in [
+            ("A=1\n=2\n", "line 2: expected KEY or KEY=VALUE"),
+            ("A =1", "line 1: the name `A ` contains blanks"),
+            ("\nA ", "line 2: the name `A ` contains blanks"),
+            ("export A=1", "line 1: the name `export A` contains blanks; leave `export` out"),
+        ] {
+            assert_eq!(parse_env_file(text), Err(error.to_owned()), "{text:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::report::{Failure, printable};
 use std::fmt::Write;
-use wasmoor::{Backtrace, Error, ErrorKind, SourceLocation};
+use wasmoor::{Backtrace, Error, ErrorKind, SourceLocation, TrapCode};
 use wasmoor_wasi_p1::Exit;
 
 /// Frames whose file and line are looked up; each look-up reads the module's DWARF.
@@ -28,7 +28,10 @@ pub(crate) fn of(result: Result<(), Error>) -> Result<(), Failure> {
 
 fn failure(error: &Error) -> Failure {
     match error.kind() {
-        ErrorKind::Trap(trap) => Failure::trap(error, backtrace(&trap.backtrace)),
+        ErrorKind::Trap(trap) => Failure {
+            by_guest: trap.code == TrapCode::Unreachable,
+            ..Failure::trap(error, backtrace(&trap.backtrace))
+        },
         ErrorKind::Exception(exception) => Failure::trap(error, backtrace(&exception.backtrace)),
         ErrorKind::Host(failure) => {
             Failure { details: backtrace(&failure.backtrace), ..Failure::error(error) }

@@ -3,6 +3,7 @@
 //! Every failure is one line, `error: WHAT: CAUSE: ...`, except for a trap, whose line is followed by
 //! the numbered backtrace. A closed standard error is no reason to fail differently.
 
+use crate::signals;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub(crate) struct Failure {
     pub(crate) message: Option<String>,
     /// Further lines: a backtrace.
     pub(crate) details: Vec<String>,
+    /// Whether the guest ended itself: by a status, or as programs abort, by an `unreachable`.
+    pub(crate) by_guest: bool,
 }
 
 impl Failure {
@@ -37,7 +40,8 @@ impl Failure {
     }
 
     fn new(status: u8, message: impl Display) -> Failure {
-        Failure { status, message: Some(one_line(&message.to_string())), details: Vec::new() }
+        let message = Some(one_line(&message.to_string()));
+        Failure { status, message, details: Vec::new(), by_guest: false }
     }
 
     /// The guest trapped.
@@ -47,7 +51,7 @@ impl Failure {
 
     /// The guest ended with this status by itself.
     pub(crate) fn guest(status: u8) -> Failure {
-        Failure { status, message: None, details: Vec::new() }
+        Failure { status, message: None, details: Vec::new(), by_guest: true }
     }
 
     /// Puts what was being done before the message.
@@ -75,10 +79,15 @@ pub(crate) fn error_line(message: &str) {
 
 /// Prints `note: MESSAGE`.
 pub(crate) fn note(message: impl Display) {
-    let _ = writeln!(std::io::stderr(), "note: {message}");
+    let _ = writeln!(std::io::stderr(), "{}", note_line(message));
 }
 
-/// Output of the command itself.
+/// `note: MESSAGE`
+pub(crate) fn note_line(message: impl Display) -> String {
+    format!("note: {message}")
+}
+
+/// Output of the command itself. If nobody reads it, the process ends by SIGPIPE.
 ///
 /// # Errors
 /// Standard output cannot be written.
@@ -87,6 +96,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
+        .inspect_err(|error| {
+            if error.kind() == std::io::ErrorKind::BrokenPipe {
+                signals::end_by_sigpipe();
+            }
+        })
         .map_err(|error| Failure::error(format!("cannot write to standard output: {error}")))
 }
 

@@ -6,18 +6,19 @@
 //! thread     a stack of --max-stack and some for host functions:
 //!   instantiate, then `_start`, `_initialize` or the function of --invoke
 //! ```
-//! The main thread waits. When the guest is still in a host call some time after its deadline,
-//! which no poll can end, the main thread ends the process as if the guest had trapped.
+//! The main thread waits. When the guest is stuck in a host call behind its deadline, which nothing
+//! can end, the main thread ends the process as if the guest had trapped (see `overdue`).
 
 use crate::args::Run;
 use crate::load::{self, Keeper};
+use crate::overdue::Overdue;
 use crate::report::{self, Failure, near, printable};
 use crate::stats::Stats;
-use crate::{outcome, validate, values, world};
+use crate::{hints, outcome, validate, values, world};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wasmoor::{
     Allocation, Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val,
 };
@@ -26,8 +27,6 @@ use wasmoor_wasix::{Process, Thread};
 
 /// Stack for instantiation and for what is below the guest's first frame.
 const THREAD_STACK_BYTES: usize = 1 << 20;
-/// How long a guest may go on after its deadline before it counts as stuck in the host.
-const GRACE: Duration = Duration::from_millis(200);
 
 /// Runs the program.
 ///
@@ -42,7 +41,7 @@ pub(crate) fn run(args: Run) -> Result<(), Failure> {
     let module = loaded.module.clone();
     let mut keeper = Keeper::new(loaded);
     let (result, mut stats) = on_thread(&args, module, stats, &mut keeper)?;
-    keeper.store();
+    keeper.store_at_exit();
     if args.stats {
         if keeper.failed.is_some() {
             stats.stored = "; the cache cannot be written";
@@ -92,8 +91,16 @@ fn thread_stack_bytes(args: &Run) -> Result<usize, Failure> {
         .ok_or_else(|| Failure::usage("the stack is too large"))
 }
 
-/// What the guest's thread sends back.
+/// How the guest ended, and where the time went.
 type Answer = (Result<(), Failure>, Stats);
+
+/// What the guest's thread sends to the main thread.
+enum Message {
+    /// It is about to run, with this deadline.
+    Starts(Overdue),
+    /// It has ended.
+    Ended(Box<Answer>),
+}
 
 fn on_thread(
     args: &Run,
@@ -107,47 +114,61 @@ fn on_thread(
         let guest = std::thread::Builder::new().name("guest".to_owned()).stack_size(stack);
         let body = move || {
             let mut stats = stats;
-            let result = guest_thread(args, &module, &mut stats);
+            let starts = |deadline| drop(sender.send(Message::Starts(deadline)));
+            let result = guest_thread(args, &module, &mut stats, starts);
             // The main thread waits for this; it cannot be gone.
-            let _ = sender.send((result, stats));
+            let _ = sender.send(Message::Ended(Box::new((result, stats))));
         };
         guest
             .spawn_scoped(scope, body)
             .map_err(|error| Failure::error(format!("cannot start a thread: {error}")))?;
-        wait(&receiver, args.timeout, keeper)
+        wait(&receiver, keeper)
     })
 }
 
-/// Waits for the guest's thread, and looks after its module meanwhile.
-fn wait(
-    receiver: &mpsc::Receiver<Answer>,
-    timeout: Option<Duration>,
-    keeper: &mut Keeper,
-) -> Result<Answer, Failure> {
+/// Waits for the guest's thread, and looks after its module and its deadline meanwhile.
+fn wait(receiver: &mpsc::Receiver<Message>, keeper: &mut Keeper) -> Result<Answer, Failure> {
     let ended = |_| Failure::error("the guest's thread ended without a result");
-    let limit = timeout.and_then(|timeout| timeout.checked_add(GRACE));
-    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut overdue: Option<Overdue> = None;
     loop {
-        let Some(until) = end.into_iter().chain(keeper.due()).min() else {
-            return receiver.recv().map_err(ended);
+        let look_at = overdue.as_ref().and_then(Overdue::look_at);
+        let message = match look_at.into_iter().chain(keeper.due()).min() {
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(until) => receiver.recv_timeout(until.saturating_duration_since(Instant::now())),
         };
-        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(answer) => return Ok(answer),
+        match message {
+            Ok(Message::Ended(answer)) => return Ok(*answer),
+            Ok(Message::Starts(deadline)) => overdue = Some(deadline),
             Err(RecvTimeoutError::Disconnected) => return Err(ended(mpsc::RecvError)),
-            Err(RecvTimeoutError::Timeout) if end.is_some_and(|end| end <= Instant::now()) => {
-                // The thread cannot be ended, so the scope cannot be left: the process ends here.
-                let code = wasmoor::TrapCode::DeadlineExceeded;
-                let message =
-                    format!("wasm trap: {code}, while the guest was in a call of the host");
-                report::error_line(&message);
-                std::process::exit(report::STATUS_TRAP.into())
+            Err(RecvTimeoutError::Timeout) => {
+                let now = Instant::now();
+                if overdue.as_mut().is_some_and(|overdue| overdue.is_stuck(now)) {
+                    end_stuck_guest();
+                }
+                if keeper.due().is_some_and(|due| due <= now) {
+                    keeper.work();
+                }
             }
-            Err(RecvTimeoutError::Timeout) => keeper.work(),
         }
     }
 }
 
-fn guest_thread(args: &Run, module: &Module, stats: &mut Stats) -> Result<(), Failure> {
+/// The guest's thread cannot be ended, so the scope cannot be left: the process ends here.
+fn end_stuck_guest() -> ! {
+    let code = wasmoor::TrapCode::DeadlineExceeded;
+    report::error_line(&format!(
+        "wasm trap: {code}; there is no backtrace, since the guest is in a call of the host that \
+         does not end"
+    ));
+    std::process::exit(report::STATUS_TRAP.into())
+}
+
+fn guest_thread(
+    args: &Run,
+    module: &Module,
+    stats: &mut Stats,
+    starts: impl FnOnce(Overdue),
+) -> Result<(), Failure> {
     let mut linker = Linker::new(module.engine());
     wasmoor_wasix::add_to_linker(&mut linker, module).map_err(Failure::error)?;
     note_unsupported(module);
@@ -164,12 +185,16 @@ fn guest_thread(args: &Run, module: &Module, stats: &mut Stats) -> Result<(), Fa
     }
     let deadline = args.timeout.map(|timeout| store.set_deadline(timeout)).transpose();
     let _deadline = deadline.map_err(Failure::error)?;
-    let result = guest(args, module, &linker, &mut store, stats);
-    if result.is_err()
-        && let Some(note) = world::missing_grant(args, module)
-    {
-        report::note(note);
+    if let Some(timeout) = args.timeout {
+        let handle = store.interrupt_handle();
+        starts(Overdue::new(timeout, move || handle.is_pending()));
     }
+    let result = guest(args, module, &linker, &mut store, stats).map_err(|mut failure| {
+        let missed = store.data().wasi().missed();
+        let hint = hints::missing_grant(args, module, missed, &failure);
+        failure.details.extend(hint.map(report::note_line));
+        failure
+    });
     stats.compiled = module.compile_stats();
     stats.memory_bytes = store.meter().memory_bytes;
     stats.table_elements = store.meter().table_elements;

@@ -1,14 +1,15 @@
 //! What the guest is granted: the arguments of `run` as the context of the world.
 
 use crate::args::Run;
+use crate::hints;
 use crate::mounts::{self, EnvVar, Mount};
-use crate::report::{Failure, printable};
+use crate::report::{self, Failure, printable};
+use crate::signals;
 use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use wasmoor::Module;
 use wasmoor_host::{Limits, Resource};
 use wasmoor_wasi_p1::{WasiCtx, WasiCtxBuilder};
 
@@ -18,13 +19,16 @@ use wasmoor_wasi_p1::{WasiCtx, WasiCtxBuilder};
 /// A directory or a file of variables cannot be opened, or a variable is not set.
 pub(crate) fn context(args: &Run) -> Result<WasiCtx, Failure> {
     let mut builder = WasiCtxBuilder::new();
-    builder.inherit_stdio().arg(program_name(args));
+    builder.inherit_stdio().on_broken_output(signals::end_by_sigpipe).arg(program_name(args));
     builder.args(args.file_and_args.iter().skip(1).map(|arg| arg.as_bytes()));
     for variable in variables(args)? {
         builder.env(variable.0, variable.1);
     }
     for mount in mounts(args) {
         builder.preopen_dir(&mount.host, &mount.guest, mount.read_only).map_err(Failure::error)?;
+    }
+    if let Some(warning) = hints::kernel_trees(mounts(args)) {
+        report::note(warning);
     }
     if let Some(cwd) = &args.cwd {
         current_dir(&mut builder, args, cwd)?;
@@ -38,8 +42,12 @@ pub(crate) fn context(args: &Run) -> Result<WasiCtx, Failure> {
 
 fn listen(address: &str) -> Result<TcpListener, Failure> {
     let shown = printable(address);
-    TcpListener::bind(address)
-        .map_err(|error| Failure::error(format!("cannot listen on `{shown}`: {error}")))
+    let failed = |error| Failure::error(format!("cannot listen on `{shown}`: {error}"));
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    if address.ends_with(":0") {
+        report::note(format_args!("listening on {}", listener.local_addr().map_err(failed)?));
+    }
+    Ok(listener)
 }
 
 fn limits(args: &Run) -> Limits {
@@ -47,25 +55,6 @@ fn limits(args: &Run) -> Limits {
         [(Resource::OpenFiles, args.max_open_files), (Resource::OutputBytes, args.max_output)];
     let given = given.into_iter().filter_map(|(resource, max)| Some((resource, max?)));
     given.fold(Limits::new(), |limits, (resource, max)| limits.with(resource, max))
-}
-
-/// What to tell the user of a guest that failed although it had no directory, if it is clear that it
-/// missed one: it can open files, and an argument is the path of something on the host.
-///
-/// The guest's own error is the guest's: its libraries know grants only by their absence.
-pub(crate) fn missing_grant(args: &Run, module: &Module) -> Option<String> {
-    if mounts(args).next().is_some() || !module.imports().any(|import| import.name == "path_open") {
-        return None;
-    }
-    let path = args.file_and_args.iter().skip(1).map(Path::new).find(|path| path.exists())?;
-    let dir = if path.is_dir() { path } else { path.parent()? };
-    let dir = if dir == Path::new("") { Path::new(".") } else { dir };
-    let (path, dir) = (path.display().to_string(), dir.display().to_string());
-    Some(format!(
-        "no directory was granted to the guest; `--dir {}` before FILE grants the one of `{}`",
-        printable(&dir),
-        printable(&path)
-    ))
 }
 
 /// `--argv0`, else the file's name without its folder.
@@ -79,13 +68,18 @@ fn program_name(args: &Run) -> Vec<u8> {
 
 /// Names and values; those of files come first, so that `--env` overrides them.
 fn variables(args: &Run) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let mut all: Vec<EnvVar> = Vec::new();
+    let mut all = Vec::new();
     for path in &args.env_file {
         let shown = printable(&path.display().to_string());
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::error(format!("cannot read `{shown}`: {error}")))?;
         let variables = mounts::parse_env_file(&text);
-        all.extend(variables.map_err(|error| Failure::error(format!("`{shown}`: {error}")))?);
+        let variables = variables.map_err(|error| Failure::error(format!("`{shown}`: {error}")))?;
+        // A name alone passes the host's value on, if there is one.
+        let is_set = |variable: &EnvVar| {
+            variable.value.is_some() || std::env::var_os(&variable.key).is_some()
+        };
+        all.extend(variables.into_iter().filter(is_set));
     }
     all.extend(args.env.iter().cloned());
     all.into_iter().map(value).collect()
@@ -148,7 +142,7 @@ fn current_dir(builder: &mut WasiCtxBuilder, args: &Run, cwd: &str) -> Result<()
 
 /// The names in a guest's path. `w`, `./w` and `/w` are one path: programs begin at the root, and
 /// their libraries compare without what these begin with.
-fn names(path: &str) -> PathBuf {
+pub(crate) fn names(path: &str) -> PathBuf {
     let parts = Path::new(path).components();
     parts.filter(|part| !matches!(part, Component::RootDir | Component::CurDir)).collect()
 }

@@ -42,6 +42,18 @@ pub trait Clocks: Debug + Send + Sync {
     /// # Errors
     /// Those of `poll`, so `EINTR` when a signal came.
     fn wait(&self, fds: &mut [PollFd<'_>], timeout_ns: Option<u64>) -> Result<usize>;
+
+    /// Waits by `wait`, which takes a time-out and returns how many things are ready.
+    ///
+    /// # Errors
+    /// Those of `wait`.
+    fn wait_by(
+        &self,
+        timeout_ns: Option<u64>,
+        wait: &mut dyn FnMut(Option<u64>) -> Result<usize>,
+    ) -> Result<usize> {
+        wait(timeout_ns)
+    }
 }
 
 /// The clocks of the host.
@@ -118,6 +130,19 @@ impl Clocks for FixedClocks {
     fn wait(&self, fds: &mut [PollFd<'_>], timeout_ns: Option<u64>) -> Result<usize> {
         let Some(timeout_ns) = timeout_ns else { return poll(fds, None) };
         let ready = poll(fds, Some(&timespec(0)))?;
+        if ready == 0 {
+            self.advance(timeout_ns);
+        }
+        Ok(ready)
+    }
+
+    fn wait_by(
+        &self,
+        timeout_ns: Option<u64>,
+        wait: &mut dyn FnMut(Option<u64>) -> Result<usize>,
+    ) -> Result<usize> {
+        let Some(timeout_ns) = timeout_ns else { return wait(None) };
+        let ready = wait(Some(0))?;
         if ready == 0 {
             self.advance(timeout_ns);
         }

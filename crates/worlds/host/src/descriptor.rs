@@ -7,6 +7,7 @@
 use crate::charge;
 use crate::core::Guard;
 use crate::directory::{DirectoryStream, Entry};
+use crate::epoll::Watchers;
 use crate::mount::Node;
 use crate::rights::{AtomicRights, Rights};
 use crate::stat::{FileKind, FileStat};
@@ -20,11 +21,12 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, Result};
 use rustix::net::{Shutdown, SocketFlags, SocketType, accept_with, shutdown, sockopt};
+use std::any::Any;
 use std::fmt;
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 bitflags::bitflags! {
@@ -125,6 +127,10 @@ pub struct Handed {
     is_shared: bool,
     /// Flags of a shared one.
     flags: AtomicU16,
+    /// Called when a write finds that nobody reads any more.
+    on_broken_pipe: Option<fn()>,
+    /// What another module keeps beside it.
+    companion: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Handed {
@@ -144,13 +150,58 @@ impl Handed {
         Self::new(fd, true)
     }
 
+    /// Has `call` called when a write finds that nobody reads any more. The guest then gets `EPIPE`,
+    /// unless `call` ends the process, as SIGPIPE ends that of a native program.
+    ///
+    /// No write of this crate is safe from SIGPIPE but those to sockets: a process with such guests
+    /// ignores the signal, as every Rust program does unless it is told otherwise.
+    #[must_use]
+    pub fn on_broken_pipe(mut self, call: fn()) -> Self {
+        self.on_broken_pipe = Some(call);
+        self
+    }
+
     fn new(fd: OwnedFd, is_shared: bool) -> Result<Self> {
         let mut kind = FileStat::from(fstat(&fd)?).kind;
         if kind == FileKind::SocketStream && sockopt::socket_type(&fd)? == SocketType::DGRAM {
             kind = FileKind::SocketDatagram;
         }
         let is_terminal = rustix::termios::isatty(&fd);
-        Ok(Handed { fd, kind, is_terminal, is_shared, flags: AtomicU16::new(0) })
+        Ok(Handed { is_terminal, is_shared, ..Handed::plain(fd, kind) })
+    }
+
+    /// A kernel object of a known kind that belongs to the guest alone.
+    pub(crate) fn plain(fd: OwnedFd, kind: FileKind) -> Self {
+        Handed {
+            fd,
+            kind,
+            is_terminal: false,
+            is_shared: false,
+            flags: AtomicU16::new(0),
+            on_broken_pipe: None,
+            companion: None,
+        }
+    }
+
+    /// A kernel object of a known kind that belongs to the guest alone, with what another module
+    /// keeps beside it.
+    pub(crate) fn with_companion(
+        fd: OwnedFd,
+        kind: FileKind,
+        companion: Box<dyn Any + Send + Sync>,
+    ) -> Self {
+        Handed { companion: Some(companion), ..Handed::plain(fd, kind) }
+    }
+
+    /// What is kept beside it, if it is a `T`.
+    pub(crate) fn companion<T: 'static>(&self) -> Option<&T> {
+        self.companion.as_deref()?.downcast_ref()
+    }
+
+    /// The kernel object.
+    #[cfg(feature = "net")]
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     fn is_socket(&self) -> bool {
@@ -215,6 +266,10 @@ pub enum Readiness<'a> {
 /// What an entry of a guest's table stands for, used by all its threads at once.
 #[derive(Debug)]
 pub struct Descriptor {
+    /// A number that no other descriptor of the process ever has.
+    id: u64,
+    /// The sets that it is in.
+    watchers: Watchers,
     object: Object,
     rights: AtomicRights,
     inheriting: AtomicRights,
@@ -273,7 +328,10 @@ impl Descriptor {
     }
 
     fn with_rights(object: Object, rights: Rights, inheriting: Rights) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Descriptor {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            watchers: Watchers::default(),
             object,
             rights: AtomicRights::new(rights),
             inheriting: AtomicRights::new(inheriting),
@@ -307,11 +365,30 @@ impl Descriptor {
     }
 
     /// The same without what is given up for whatever comes from `parent`.
-    fn inherit_from(self, parent: &Descriptor) -> Self {
+    pub(crate) fn inherit_from(self, parent: &Descriptor) -> Self {
         let given_up = parent.dropped_inheriting.get();
         self.dropped.add(given_up);
         self.dropped_inheriting.add(given_up);
         self
+    }
+
+    /// A number that no other descriptor of the process ever has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The sets that it is in.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// What is kept beside a kernel object, if that is a `T`.
+    pub(crate) fn companion<T: 'static>(&self) -> Option<&T> {
+        match &self.object {
+            Object::Kernel(handed) => handed.companion(),
+            _ => None,
+        }
     }
 
     /// What it stands for.
@@ -469,7 +546,11 @@ impl Descriptor {
                 let fd = handed.fd.as_fd();
                 // A closed connection is an error here and never a signal to the host.
                 let write = if handed.is_socket() { vectored::send } else { vectored::writev };
-                guard.interrupt.retry(|| write(fd, vecs))
+                let result = guard.interrupt.retry(|| write(fd, vecs));
+                if let (Err(Errno::PIPE), Some(call)) = (result, handed.on_broken_pipe) {
+                    call();
+                }
+                result
             }
             Object::Output(output) => {
                 guard.interrupt.retry(|| stream::write(lock(output).as_mut(), vecs))
@@ -534,11 +615,19 @@ impl Descriptor {
     }
 
     /// The kernel object, if there is one.
-    fn kernel_fd(&self) -> Option<Result<BorrowedFd<'_>>> {
+    pub(crate) fn kernel_fd(&self) -> Option<Result<BorrowedFd<'_>>> {
         match &self.object {
             Object::Node(node) => Some(node.fd()),
             Object::Kernel(handed) => Some(Ok(handed.fd.as_fd())),
             _ => None,
+        }
+    }
+
+    /// Whether it may be written, as far as that is not the kernel's to say.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        match &self.object {
+            Object::Node(node) => node.fd_to_change().map(|_| ()),
+            _ => Ok(()),
         }
     }
 
@@ -664,11 +753,20 @@ impl Descriptor {
     ///
     /// # Errors
     /// `ENOTSOCK` for anything else.
-    fn socket(&self) -> Result<&Handed> {
+    pub(crate) fn socket(&self) -> Result<&Handed> {
         match &self.object {
             Object::Kernel(handed) if handed.is_socket() => Ok(handed),
             _ => Err(Errno::NOTSOCK),
         }
+    }
+
+    /// The kernel's socket.
+    ///
+    /// # Errors
+    /// `ENOTSOCK` for anything else.
+    #[cfg(feature = "net")]
+    pub fn socket_fd(&self) -> Result<BorrowedFd<'_>> {
+        Ok(self.socket()?.fd())
     }
 
     /// Accepts a connection.
@@ -715,6 +813,13 @@ impl Descriptor {
     /// `ENOTSOCK` for anything but a socket, else those of `shutdown`.
     pub fn shut_down(&self, how: Shutdown) -> Result<()> {
         shutdown(&self.socket()?.fd, how)
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        let mut watchers = std::mem::take(&mut self.watchers);
+        watchers.leave(self.kernel_fd().and_then(Result::ok));
     }
 }
 

@@ -48,8 +48,30 @@ impl Interrupt {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    fn nothing(_: &mut wasmoor_sys::kick::KickContext<'_>) {}
+
+    /// Runs `call` on this thread, to which signals come all the time.
+    pub(crate) fn interrupted<T>(call: impl FnOnce() -> T) -> T {
+        wasmoor_sys::kick::install(nothing).unwrap();
+        let thread = wasmoor_sys::kick::current_thread().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(5));
+                    thread.kick();
+                }
+            });
+            let result = call();
+            done.store(true, Ordering::Relaxed);
+            result
+        })
+    }
 
     #[test]
     fn repeats_until_asked_to_stop() {

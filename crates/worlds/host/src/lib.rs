@@ -16,18 +16,23 @@
 //!
 //! Errors of system calls are [`rustix::io::Errno`]; each world has its own numbers for them.
 
+pub mod channel;
 pub mod charge;
 pub mod clock;
 pub mod core;
 pub mod descriptor;
 pub mod directory;
+pub mod epoll;
 pub mod files;
+mod forked;
 pub mod interrupt;
 pub mod limits;
 pub mod memory;
 pub mod meter;
 pub mod mount;
 pub mod names;
+#[cfg(feature = "net")]
+pub mod net;
 mod overlap;
 pub mod path;
 pub mod poll;
@@ -43,6 +48,7 @@ pub use self::clock::{ClockId, Clocks, FixedClocks, SystemClocks};
 pub use self::core::{Core, Guard};
 pub use self::descriptor::{Descriptor, Handed, Object, StatusFlags};
 pub use self::directory::DirectoryStream;
+pub use self::epoll::Epoll;
 pub use self::interrupt::Interrupt;
 pub use self::memory::{Fault, GuestMemory, GuestSlice};
 pub use self::meter::{Limits, Meter, Resource, Unlimited};

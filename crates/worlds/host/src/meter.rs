@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Resource {
     /// Descriptors in the guest's table; given back when closed.
     OpenFiles,
+    /// Sockets that the guest opened or accepted; given back when closed.
+    Sockets,
     /// Bytes that the guest writes to files, streams and sockets, and what else it puts on the disk
     /// ([`crate::charge`] says how that counts); never given back.
     OutputBytes,
@@ -64,6 +66,7 @@ impl Meter for Unlimited {
 #[derive(Debug)]
 pub struct Limits {
     open_files: Counter,
+    sockets: Counter,
     output_bytes: Counter,
     host_bytes: Counter,
 }
@@ -96,6 +99,8 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             open_files: Counter::new(limits::OPEN_FILES_DEFAULT),
+            // The open files bound them too.
+            sockets: Counter::new(u64::MAX),
             output_bytes: Counter::new(u64::MAX),
             host_bytes: Counter::new(limits::HOST_BYTES_DEFAULT),
         }
@@ -114,6 +119,7 @@ impl Limits {
     pub fn with(mut self, resource: Resource, max: u64) -> Self {
         *match resource {
             Resource::OpenFiles => &mut self.open_files,
+            Resource::Sockets => &mut self.sockets,
             Resource::OutputBytes => &mut self.output_bytes,
             Resource::HostBytes => &mut self.host_bytes,
         } = Counter::new(max);
@@ -129,6 +135,7 @@ impl Limits {
     fn counter(&self, resource: Resource) -> &Counter {
         match resource {
             Resource::OpenFiles => &self.open_files,
+            Resource::Sockets => &self.sockets,
             Resource::OutputBytes => &self.output_bytes,
             Resource::HostBytes => &self.host_bytes,
         }

@@ -4,10 +4,15 @@
 //! descriptors and the earliest clock. Regular files, directories and streams in memory are always
 //! ready.
 
+mod set;
+
+pub use self::set::PollSet;
+
 use crate::clock::ClockId;
 use crate::core::Core;
 use crate::descriptor::{Descriptor, Readiness};
 use crate::meter::Resource;
+use crate::rights::Rights;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, Result};
 use std::sync::Arc;
@@ -26,7 +31,8 @@ pub enum Interest {
     Read(u32),
     /// A descriptor that can be written without waiting.
     Write(u32),
-    /// Nothing: answered with this error at once.
+    /// Nothing: answered with this error at once, as `EACCES` for a descriptor that gave up the
+    /// right to be polled.
     Wrong(Errno),
 }
 
@@ -57,6 +63,9 @@ impl Wish {
     fn new(core: &Core, interest: Interest) -> Self {
         let (interest, descriptor) = match interest {
             Interest::Read(fd) | Interest::Write(fd) => match core.table.get(fd) {
+                Ok(descriptor) if !descriptor.allows(Rights::POLL_FD_READWRITE) => {
+                    (Interest::Wrong(Errno::ACCESS), None)
+                }
                 Ok(descriptor) => (interest, Some(descriptor)),
                 Err(errno) => (Interest::Wrong(errno), None),
             },
@@ -75,6 +84,26 @@ pub fn poll<E: From<Errno>>(
     core: &Core,
     count: u32,
     interest: impl Fn(u32) -> std::result::Result<Interest, E>,
+    report: impl FnMut(u32, Event) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    poll_counting(Bytes::All, core, count, interest, report)
+}
+
+/// What an event says of the bytes that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bytes {
+    /// How many there are: the kernel is asked for each.
+    All,
+    /// 1 when there are some.
+    Some,
+}
+
+/// [`poll`] with a choice of what is told.
+fn poll_counting<E: From<Errno>>(
+    bytes: Bytes,
+    core: &Core,
+    count: u32,
+    interest: impl Fn(u32) -> std::result::Result<Interest, E>,
     mut report: impl FnMut(u32, Event) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     if count == 0 {
@@ -87,12 +116,13 @@ pub fn poll<E: From<Errno>>(
     let result = (0..count)
         .map(|index| interest(index).map(|interest| Wish::new(core, interest)))
         .collect::<std::result::Result<Vec<_>, E>>()
-        .and_then(|wishes| wait(core, &wishes, &mut report));
+        .and_then(|wishes| wait(bytes, core, &wishes, &mut report));
     core.guard.meter.release(Resource::HostBytes, charge);
     result
 }
 
 fn wait<E: From<Errno>>(
+    bytes: Bytes,
     core: &Core,
     wishes: &[Wish],
     report: &mut dyn FnMut(u32, Event) -> std::result::Result<(), E>,
@@ -105,7 +135,7 @@ fn wait<E: From<Errno>>(
         let mut events = 0;
         let mut fds = waiting.fds.iter();
         for (index, wish) in (0u32..).zip(wishes) {
-            if let Some(event) = event(core, wish, &mut fds)? {
+            if let Some(event) = event(bytes, core, wish, &mut fds)? {
                 report(index, event)?;
                 events += 1;
             }
@@ -172,6 +202,7 @@ impl<'a> Waiting<'a> {
 }
 
 fn event<'f, 'a: 'f>(
+    counts: Bytes,
     core: &Core,
     wish: &Wish,
     fds: &mut impl Iterator<Item = &'f PollFd<'a>>,
@@ -198,7 +229,11 @@ fn event<'f, 'a: 'f>(
     if flags.contains(PollFlags::NVAL) {
         return Ok(Some(Event::Failed(Errno::BADF)));
     }
-    let bytes = if reads { descriptor.readable_bytes() } else { 0 };
     let hangup = flags.intersects(PollFlags::HUP | PollFlags::RDHUP);
+    let bytes = match counts {
+        _ if !reads => 0,
+        Bytes::Some if !hangup => u64::from(!flags.contains(PollFlags::ERR)),
+        _ => descriptor.readable_bytes(),
+    };
     Ok(Some(Event::Ready { bytes, hangup }))
 }

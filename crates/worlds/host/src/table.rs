@@ -14,11 +14,14 @@ use crate::limits::DESCRIPTOR_NUMBERS_MAX;
 use crate::meter::{Meter, Resource};
 use rustix::io::{Errno, Result};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The descriptors of one guest.
 #[derive(Debug)]
 pub struct DescriptorTable {
+    /// See [`DescriptorTable::version`].
+    version: AtomicU64,
     entries: RwLock<Entries>,
     meter: Arc<dyn Meter>,
 }
@@ -77,11 +80,20 @@ impl Entries {
     }
 }
 
+fn next_version() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl DescriptorTable {
     /// An empty table whose entries are charged to `meter`.
     #[must_use]
     pub fn new(meter: Arc<dyn Meter>) -> Self {
-        DescriptorTable { entries: RwLock::default(), meter }
+        DescriptorTable {
+            version: AtomicU64::new(next_version()),
+            entries: RwLock::default(),
+            meter,
+        }
     }
 
     // Entries are whole whatever panicked elsewhere.
@@ -90,7 +102,21 @@ impl DescriptorTable {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Entries> {
-        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+        let entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        // Whoever sees the new version waits for the change before it looks a number up.
+        self.version.store(next_version(), Ordering::Release);
+        entries
+    }
+
+    /// A number that no table of the process had before, taken with each change: numbers stand for
+    /// the same descriptors as long as it is the same.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The [`Descriptor::id`] of a number, if it is open.
+    pub(crate) fn id(&self, fd: u32) -> Option<u64> {
+        self.read().get(fd).ok().map(|entry| entry.descriptor.id())
     }
 
     /// Descriptors in the table.

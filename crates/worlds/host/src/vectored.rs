@@ -14,7 +14,11 @@ use crate::limits::IOVECS_MAX;
 use crate::memory::{Fault, GuestMemory, GuestSlice};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{Errno, Result};
+#[cfg(feature = "net")]
+use rustix::net::{SocketAddrAny, addr::SocketAddrStorage};
 use std::marker::PhantomData;
+#[cfg(feature = "net")]
+use std::mem::MaybeUninit;
 
 /// Vectors kept without an allocation; most calls of real programs have one or two, and a longer list
 /// would be moved by a call of the C library.
@@ -239,6 +243,22 @@ pub struct ReceiveFlags {
     pub peek: bool,
     /// Wait until all ranges are full.
     pub wait_all: bool,
+    /// Fail rather than wait.
+    pub dont_wait: bool,
+    /// Return the length of a message that was cut short.
+    pub real_length: bool,
+}
+
+impl ReceiveFlags {
+    fn to_kernel(self) -> libc::c_int {
+        let all = [
+            (self.peek, libc::MSG_PEEK),
+            (self.wait_all, libc::MSG_WAITALL),
+            (self.dont_wait, libc::MSG_DONTWAIT),
+            (self.real_length, libc::MSG_TRUNC),
+        ];
+        all.iter().filter(|(set, _)| *set).fold(0, |flags, (_, flag)| flags | flag)
+    }
 }
 
 /// Receives from a socket; also says whether a message was cut short to fit.
@@ -251,11 +271,60 @@ pub fn receive(
     flags: ReceiveFlags,
 ) -> Result<(usize, bool)> {
     let mut message = message(vecs);
-    let peek = if flags.peek { libc::MSG_PEEK } else { 0 };
-    let wait_all = if flags.wait_all { libc::MSG_WAITALL } else { 0 };
+    let flags = flags.to_kernel();
     // SAFETY: the header points to the live list and its live, writable ranges (module invariant).
-    let got = counted(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, peek | wait_all) })?;
+    let got = counted(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, flags) })?;
     Ok((got, message.msg_flags & libc::MSG_TRUNC != 0))
+}
+
+/// As [`receive`]; also says who sent it, if the kernel does.
+///
+/// # Errors
+/// As there.
+#[cfg(feature = "net")]
+pub(crate) fn receive_from(
+    fd: BorrowedFd<'_>,
+    vecs: &IoVecs<'_>,
+    flags: ReceiveFlags,
+) -> Result<(usize, bool, Option<SocketAddrAny>)> {
+    let mut storage = MaybeUninit::<SocketAddrStorage>::zeroed();
+    let mut message = message(vecs);
+    message.msg_name = storage.as_mut_ptr().cast();
+    // No truncation: 128.
+    message.msg_namelen = size_of::<SocketAddrStorage>() as libc::socklen_t;
+    let flags = flags.to_kernel();
+    // SAFETY: the header points to the live list and its live, writable ranges (module invariant),
+    // and to a place of that many bytes for the address.
+    let got = counted(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, flags) })?;
+    let has_family = message.msg_namelen as usize >= size_of::<libc::sa_family_t>();
+    let is_whole = message.msg_namelen as usize <= size_of::<SocketAddrStorage>();
+    // SAFETY: the kernel wrote an address of that many bytes, family included, and zeros follow it.
+    let from = (has_family && is_whole)
+        .then(|| unsafe { SocketAddrAny::new(storage, message.msg_namelen) });
+    Ok((got, message.msg_flags & libc::MSG_TRUNC != 0, from))
+}
+
+/// As [`send`], to an address if there is one, and without waiting if wished.
+///
+/// # Errors
+/// Those of `sendmsg`, so `ENOTSOCK` for anything but a socket.
+#[cfg(feature = "net")]
+pub(crate) fn send_to(
+    fd: BorrowedFd<'_>,
+    vecs: &IoVecs<'_>,
+    to: Option<&SocketAddrAny>,
+    dont_wait: bool,
+) -> Result<usize> {
+    let mut message = message(vecs);
+    if let Some(to) = to {
+        // The kernel only reads the address.
+        message.msg_name = to.as_ptr().cast_mut().cast();
+        message.msg_namelen = to.addr_len();
+    }
+    let flags = libc::MSG_NOSIGNAL | if dont_wait { libc::MSG_DONTWAIT } else { 0 };
+    // SAFETY: the header points to the live list and its live ranges (module invariant), and to an
+    // address of the length that it has.
+    counted(unsafe { libc::sendmsg(fd.as_raw_fd(), &message, flags) })
 }
 
 /// Sends to a connected socket; a closed one is `EPIPE`, never a signal.

@@ -28,7 +28,7 @@ pub use self::paths::{
     path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open,
     path_readlink, path_remove_directory, path_rename, path_symlink, path_unlink_file,
 };
-pub use self::polling::poll_oneoff;
+pub use self::polling::{poll_oneoff, poll_oneoff_kept};
 pub use self::process::{proc_exit, proc_raise, sched_yield};
 pub use self::sockets::{sock_accept, sock_recv, sock_send, sock_shutdown};
 

@@ -1,5 +1,6 @@
 //! What one guest of preview 1 has, and how an embedder gives it.
 
+use crate::missed::{Missed, Record};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -18,6 +19,7 @@ pub struct WasiCtx {
     pub(crate) args: Arc<[Vec<u8>]>,
     pub(crate) env: Arc<[Vec<u8>]>,
     pub(crate) core: Core,
+    pub(crate) missed: Record,
 }
 
 impl WasiCtx {
@@ -25,6 +27,12 @@ impl WasiCtx {
     #[must_use]
     pub fn builder() -> WasiCtxBuilder {
         WasiCtxBuilder::new()
+    }
+
+    /// What the guest looked for in vain so far, for hints to whoever started it.
+    #[must_use]
+    pub fn missed(&self) -> Missed {
+        self.missed.read()
     }
 
     /// The host core, for embedders and worlds that add to it.
@@ -145,6 +153,7 @@ pub struct WasiCtxBuilder {
     stderr: Output,
     mounts: Vec<Mount>,
     sockets: Vec<OwnedFd>,
+    on_broken_output: Option<fn()>,
     guard: Guard,
     clocks: Option<Arc<dyn Clocks>>,
     random: Option<SharedRandom>,
@@ -175,6 +184,7 @@ impl WasiCtxBuilder {
             stderr: Output::Null,
             mounts: Vec::new(),
             sockets: Vec::new(),
+            on_broken_output: None,
             guard: Guard { meter: Arc::new(Limits::default()), interrupt: Interrupt::default() },
             clocks: None,
             random: None,
@@ -236,6 +246,13 @@ impl WasiCtxBuilder {
     /// Shares all three standard streams of the host.
     pub fn inherit_stdio(&mut self) -> &mut Self {
         self.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit)
+    }
+
+    /// Has `call` called when the guest writes to an inherited standard output or error that nobody
+    /// reads any more, before it gets `pipe`. The command ends the process there.
+    pub fn on_broken_output(&mut self, call: fn()) -> &mut Self {
+        self.on_broken_output = Some(call);
+        self
     }
 
     /// Grants a host directory, or a single file, under the guest's name `guest`. With `read_only`
@@ -310,10 +327,11 @@ impl WasiCtxBuilder {
         core.resolver = given.resolver;
         core.clocks = given.clocks.unwrap_or(core.clocks);
         core.random = given.random.unwrap_or(core.random);
+        let broken = given.on_broken_output;
         for stream in [
             input(given.stdin)?,
-            output(given.stdout, "standard output", rustix::stdio::stdout())?,
-            output(given.stderr, "standard error", rustix::stdio::stderr())?,
+            output(given.stdout, "standard output", rustix::stdio::stdout(), broken)?,
+            output(given.stderr, "standard error", rustix::stdio::stderr(), broken)?,
         ] {
             match stream {
                 Some(descriptor) => drop(core.table.push_at_end(descriptor).map_err(full)?),
@@ -330,7 +348,8 @@ impl WasiCtxBuilder {
             core.table.push_at_end(descriptor).map_err(full)?;
         }
         let (args, env) = (checked_args(given.args)?, checked_env(given.env)?);
-        Ok(WasiCtx { args: args.into(), env: env.into(), core })
+        let missed = Record::default();
+        Ok(WasiCtx { args: args.into(), env: env.into(), core, missed })
     }
 }
 
@@ -366,7 +385,7 @@ fn input(input: Input) -> Result<Option<Descriptor>, BuildError> {
     Ok(Some(match input {
         Input::Closed => return Ok(None),
         Input::Null => Descriptor::new(Object::Null),
-        Input::Inherit => return inherited(what, rustix::stdio::stdin()),
+        Input::Inherit => return inherited(what, rustix::stdio::stdin(), None),
         Input::File(fd) => given(what, fd)?,
         Input::Reader(reader) => Descriptor::new(Object::input(reader)),
     }))
@@ -376,11 +395,12 @@ fn output(
     output: Output,
     what: &'static str,
     host: BorrowedFd<'_>,
+    on_broken_pipe: Option<fn()>,
 ) -> Result<Option<Descriptor>, BuildError> {
     Ok(Some(match output {
         Output::Closed => return Ok(None),
         Output::Null => Descriptor::new(Object::Null),
-        Output::Inherit => return inherited(what, host),
+        Output::Inherit => return inherited(what, host, on_broken_pipe),
         Output::File(fd) => given(what, fd)?,
         Output::Writer(writer) => Descriptor::new(Object::output(writer)),
     }))
@@ -392,11 +412,18 @@ fn given(what: &'static str, fd: OwnedFd) -> Result<Descriptor, BuildError> {
 }
 
 /// A private number for the host's stream; a stream that the host has closed is closed here too.
-fn inherited(what: &'static str, fd: BorrowedFd<'_>) -> Result<Option<Descriptor>, BuildError> {
+fn inherited(
+    what: &'static str,
+    fd: BorrowedFd<'_>,
+    on_broken_pipe: Option<fn()>,
+) -> Result<Option<Descriptor>, BuildError> {
     match rustix::io::fcntl_dupfd_cloexec(fd, 3) {
         Err(rustix::io::Errno::BADF) => Ok(None),
         result => {
-            let handed = result.and_then(Handed::shared).map_err(stream_error(what))?;
+            let mut handed = result.and_then(Handed::shared).map_err(stream_error(what))?;
+            if let Some(call) = on_broken_pipe {
+                handed = handed.on_broken_pipe(call);
+            }
             Ok(Some(Descriptor::new(Object::Kernel(handed))))
         }
     }

@@ -45,6 +45,7 @@ mod context;
 mod errno;
 mod functions;
 mod link;
+mod missed;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -53,4 +54,5 @@ pub mod unstable;
 pub use self::context::{BuildError, Input, Output, WasiCtx, WasiCtxBuilder};
 pub use self::errno::Errno;
 pub use self::link::{PREVIEW1, UNSTABLE, add_to_linker, with_memory};
+pub use self::missed::Missed;
 pub use self::process::Exit;

@@ -46,10 +46,14 @@ macro_rules! offer {
             stringify!($name),
             move |mut caller: Caller<'_, T>, $($param: $ty),*| -> Result<i32, Error> {
                 with_memory(&mut caller, |data, memory| {
-                    $calls::$name($get(data), memory, $($param),*)
+                    let ctx = $get(data);
+                    let answer = $calls::$name(ctx, memory, $($param),*).into_guest();
+                    if let Ok(raw) = answer {
+                        ctx.missed.look(stringify!($name), raw);
+                    }
+                    answer
                 })
-                    .into_guest()
-                    .map_err(Error::host)
+                .map_err(Error::host)
             },
         )?;
     )* };

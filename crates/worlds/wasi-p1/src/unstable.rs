@@ -69,5 +69,11 @@ pub fn poll_oneoff(
     count: u32,
     out: u32,
 ) -> Result {
-    calls::poll_in_version(Version::Unstable, ctx, memory, [subscriptions, events, count, out])
+    calls::poll_in_version(
+        Version::Unstable,
+        ctx,
+        memory,
+        [subscriptions, events, count, out],
+        None,
+    )
 }

@@ -11,6 +11,7 @@ use crate::port;
 use crate::vm::{self, Access, Reservation};
 use std::io;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the free part of a region is written.
 #[derive(Debug)]
@@ -32,6 +33,28 @@ pub(super) struct WritableView {
     base: NonNull<u8>,
     len: usize,
     start: usize,
+    /// Offset up to which the view has pages.
+    populated: AtomicUsize,
+}
+
+/// So many bytes behind what is written are asked for too, at most: page by page, faults take as
+/// long as writing the code.
+const POPULATED_BYTES_MAX: usize = 64 << 10;
+
+impl WritableView {
+    /// Sees to it that there are pages up to an offset of the view, and some more.
+    fn populate(&self, end: usize) {
+        let populated = self.populated.load(Ordering::Relaxed);
+        if end <= populated {
+            return;
+        }
+        // Modules with little code take little memory.
+        let more = (end / 4).min(POPULATED_BYTES_MAX);
+        let wanted = (end + more).next_multiple_of(vm::page_bytes()).min(self.len);
+        self.populated.store(wanted, Ordering::Relaxed);
+        // SAFETY: within the view, which is ours. Without it, pages come when they are written.
+        let _ = unsafe { port::vm::populate(self.base.add(populated), wanted - populated) };
+    }
 }
 
 // SAFETY: an owned mapping has no tie to a thread.
@@ -100,6 +123,7 @@ impl Writer {
         match self {
             Writer::DualMapped(view) if offset >= view.start => {
                 debug_assert!(offset - view.start + bytes.len() <= view.len);
+                view.populate(offset - view.start + bytes.len());
                 // SAFETY: the view shows the code range from `start` to its end, so the bytes fit.
                 let at = unsafe {
                     let at = view.base.add(offset - view.start);
@@ -140,7 +164,8 @@ fn tail(reservation: &Reservation, code_at: usize, start: usize) -> (NonNull<u8>
 fn map_twice(reservation: &Reservation, code_at: usize, start: usize) -> io::Result<WritableView> {
     let (target, len) = tail(reservation, code_at, start);
     let memory = port::code::SharedMemory::new(len)?;
-    let view = WritableView { base: memory.map_writable()?, len, start };
+    let base = memory.map_writable()?;
+    let view = WritableView { base, len, start, populated: AtomicUsize::new(0) };
     // SAFETY: the pages from `start` on are the region's and hold no code of this process.
     unsafe { memory.map_executable_at(target) }?;
     Ok(view)

@@ -63,6 +63,15 @@ pub(crate) unsafe fn decommit(start: NonNull<u8>, len: usize) -> io::Result<()> 
     Ok(unsafe { rustix::mm::madvise(start.as_ptr().cast(), len, Advice::LinuxDontNeed) }?)
 }
 
+/// Asks for the memory of writable pages at once.
+///
+/// # Safety
+/// The pages are the caller's.
+pub(crate) unsafe fn populate(start: NonNull<u8>, len: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { rustix::mm::madvise(start.as_ptr().cast(), len, Advice::LinuxPopulateWrite) }?)
+}
+
 /// Moves pages with their rights into a new range of `new_len` bytes, the rest of which gets the
 /// same rights. The old place is unmapped; on errors nothing has changed. Fails where the pages
 /// are not one mapping for the kernel.

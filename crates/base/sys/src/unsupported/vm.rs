@@ -38,6 +38,12 @@ pub(crate) unsafe fn decommit(_start: NonNull<u8>, _len: usize) -> io::Result<()
 
 /// # Safety
 /// None is needed.
+pub(crate) unsafe fn populate(_start: NonNull<u8>, _len: usize) -> io::Result<()> {
+    unsupported()
+}
+
+/// # Safety
+/// None is needed.
 pub(crate) unsafe fn unmap(_start: NonNull<u8>, _len: usize) -> io::Result<()> {
     unsupported()
 }

@@ -25,7 +25,7 @@ pub struct Header {
     pub identity: Identity,
     /// Bytes of the file.
     pub file_bytes: u64,
-    /// SHA-256 of the module in binary form.
+    /// Hash of the module in binary form: the root of a [`super::ModuleHash`].
     pub wasm_hash: [u8; 32],
     /// Bytes of the module in binary form.
     pub wasm_bytes: u64,

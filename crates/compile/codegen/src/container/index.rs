@@ -1,8 +1,10 @@
 //! The index: one entry per stored function, in the order of their records.
 
 use super::ContainerError;
+use crate::bytes::Bytes;
 use crate::stored::{CodeTier, StoredFunction};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use wasmoor_abi::DefinedFuncIndex;
 
 /// Bytes of an entry.
@@ -86,28 +88,41 @@ impl Entry {
         (inside && number(0) < functions && entry.align.is_power_of_two()).then_some(entry)
     }
 
-    /// Takes a record apart whose bytes nobody else can change; `None`: not the right bytes.
+    /// Takes a record apart whose bytes nobody else can change; `None`: not the right bytes. The
+    /// code, which is soon elsewhere, does not keep the tables' memory, nor they its.
     pub(crate) fn open(&self, record: &[u8]) -> Option<StoredFunction> {
-        (digest(record) == self.digest).then(|| self.take_apart(record))?
+        if digest(record) != self.digest {
+            return None;
+        }
+        let (code, tables) = record.split_at_checked(self.parts[0] as usize)?;
+        let without_code = Entry {
+            parts: [0, self.parts[1], self.parts[2], self.parts[3], self.parts[4]],
+            ..*self
+        };
+        let function = without_code.take_apart(&tables.into(), 0)?;
+        Some(StoredFunction { code: code.to_vec().into(), ..function })
     }
 
-    /// The same for bytes that are known to be right.
-    pub(crate) fn take_apart(&self, record: &[u8]) -> Option<StoredFunction> {
-        let mut rest = record;
-        let mut parts = [&record[..0]; 5];
+    /// The same for bytes that are known to be right, and begin in the middle of others: all of
+    /// them are kept as long as any of the parts.
+    pub(crate) fn take_apart(&self, records: &Arc<[u8]>, start: usize) -> Option<StoredFunction> {
+        let mut end = start;
+        let mut parts = [const { None }; 5];
         for (part, &len) in parts.iter_mut().zip(&self.parts) {
-            (*part, rest) = rest.split_at_checked(len as usize)?;
+            let start = end;
+            end = start.checked_add(len as usize)?;
+            *part = Some(Bytes::part(records, start..end)?);
         }
         let [code, relocations, traps, addresses, handlers] = parts;
         Some(StoredFunction {
             func: self.func,
             tier: self.tier,
             align: u32::from(self.align),
-            code: code.to_vec(),
-            relocations: relocations.into(),
-            traps: traps.into(),
-            addresses: addresses.into(),
-            handlers: handlers.into(),
+            code: code?,
+            relocations: relocations?,
+            traps: traps?,
+            addresses: addresses?,
+            handlers: handlers?,
         })
     }
 }

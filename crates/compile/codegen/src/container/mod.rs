@@ -5,6 +5,7 @@
 //! description   what the module crate keeps beside the skeleton   \
 //! skeleton      the module without bodies and custom sections      | read and summed when the
 //! facts         what validation learned about the bodies           | container is opened
+//! pieces        the module's hash: see `pieces`                     |
 //! index         one entry per stored function                      |
 //! image table   where the contents of memories are                /
 //! image         what memories begin with, instead of active data segments: mapped, and summed
@@ -22,19 +23,21 @@ mod header;
 mod identity;
 mod images;
 mod index;
+mod pieces;
 
 pub use header::{CONTAINER_VERSION, HEADER_BYTES, Header, MAGIC};
 pub use identity::{Identity, host_cpu};
 pub use images::{ImagePlace, StoredImage};
+pub use pieces::{HashedModule, ModuleHash, ReadModule};
 
 use crate::stored::{StoredCode, StoredFunction};
 use index::{ENTRY_BYTES, Entry};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex};
 use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_abi::wire::checksum;
+use wasmoor_sys::vm::zeroed_bytes;
 
 /// Records up to this many bytes together are read and linked at once: it takes less time than
 /// one by one, and a cache holds only what was called before.
@@ -123,7 +126,7 @@ pub enum ContainerError {
     TooLarge,
 }
 
-pub(crate) const SECTIONS: usize = 8;
+pub(crate) const SECTIONS: usize = 9;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SectionKind {
@@ -135,6 +138,7 @@ pub(crate) enum SectionKind {
     Wasm,
     Image,
     ImageTable,
+    Pieces,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,10 +153,8 @@ pub(crate) struct Section {
 pub struct Contents<'a> {
     /// What the code was made for.
     pub identity: Identity,
-    /// SHA-256 of the module in binary form.
-    pub wasm_hash: [u8; 32],
-    /// Bytes of the module in binary form.
-    pub wasm_bytes: u64,
+    /// Of the module in binary form.
+    pub hash: &'a ModuleHash,
     /// Functions that the module defines.
     pub functions: u32,
     /// The description, as the module crate encodes it.
@@ -177,13 +179,15 @@ impl Contents<'_> {
     pub fn write(&self, out: &mut dyn io::Write) -> Result<(), ContainerError> {
         let (index, records) = self.index_and_records()?;
         let wasm = self.wasm.unwrap_or_default();
-        let before = [self.description, self.skeleton, self.facts, &index];
+        let pieces = self.hash.encode();
+        let before = [self.description, self.skeleton, self.facts, pieces, &index];
         let before: u64 = before.iter().map(|part| part.len() as u64).sum();
         let (table, image) = images::encode(self.images, HEADER_BYTES as u64 + before);
         let parts: [(SectionKind, &[u8]); SECTIONS] = [
             (SectionKind::Description, self.description),
             (SectionKind::Skeleton, self.skeleton),
             (SectionKind::Facts, self.facts),
+            (SectionKind::Pieces, pieces),
             (SectionKind::Index, &index),
             (SectionKind::ImageTable, &table),
             (SectionKind::Image, &image),
@@ -201,8 +205,8 @@ impl Contents<'_> {
         let header = Header {
             identity: self.identity.clone(),
             file_bytes: offset,
-            wasm_hash: self.wasm_hash,
-            wasm_bytes: self.wasm_bytes,
+            wasm_hash: *self.hash.root(),
+            wasm_bytes: self.hash.len(),
             functions: self.functions,
             sections,
         };
@@ -235,6 +239,7 @@ pub struct Container {
     entries: Vec<Entry>,
     /// Position of each function's entry plus one; 0: it has none.
     by_func: Box<[u32]>,
+    hash: ModuleHash,
     images: Vec<ImagePlace>,
     image_check: Mutex<images::Check>,
     source: Arc<dyn ReadAt>,
@@ -268,6 +273,9 @@ impl Container {
         let skeleton = read(SectionKind::Skeleton, "the skeleton of the module")?;
         let facts = read(SectionKind::Facts, "the facts about functions")?;
         let index = read(SectionKind::Index, "the index of functions")?;
+        let pieces = read(SectionKind::Pieces, "the hash of the module")?;
+        let hash = ModuleHash::decode(&pieces, header.wasm_bytes, &header.wasm_hash);
+        let hash = hash.ok_or(ContainerError::Damaged("the hash of the module"))?;
         let table = read(SectionKind::ImageTable, "the table of images")?;
         let (entries, by_func) = decode_index(&index, &header)?;
         let images = images::decode(&table, contents);
@@ -279,6 +287,7 @@ impl Container {
             facts,
             entries,
             by_func,
+            hash,
             images,
             image_check,
             source,
@@ -340,27 +349,33 @@ impl Container {
             return None;
         }
         let records = read_section(&*self.source, section, "the code").ok()?;
-        let open = |entry: &Entry| {
-            let start = entry.offset as usize;
-            entry.take_apart(records.get(start..start + entry.record_bytes() as usize)?)
-        };
+        let open = |entry: &Entry| entry.take_apart(&records, entry.offset as usize);
         self.entries.iter().map(open).collect()
     }
 
-    /// The whole module in binary form, if it is in here.
+    /// The hash of the module.
+    #[must_use]
+    pub fn hash(&self) -> &ModuleHash {
+        &self.hash
+    }
+
+    /// Whether the whole module is in here.
+    #[must_use]
+    pub fn has_wasm(&self) -> bool {
+        self.header.section(SectionKind::Wasm).bytes != 0
+    }
+
+    /// Fills a buffer with bytes of the module that is in here, from an offset on. They are not
+    /// checked: see [`HashedModule`].
     ///
     /// # Errors
-    /// It is there, but cannot be read or is not what it was.
-    pub fn wasm(&self) -> Result<Option<Arc<[u8]>>, ContainerError> {
+    /// They cannot be read, or are not there.
+    pub fn read_wasm(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let section = self.header.section(SectionKind::Wasm);
-        if section.bytes == 0 {
-            return Ok(None);
+        if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > section.bytes) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let bytes = read_bytes(&*self.source, section)?;
-        if Sha256::digest(&bytes)[..] != self.header.wasm_hash {
-            return Err(ContainerError::Damaged("the module"));
-        }
-        Ok(Some(bytes))
+        self.source.read_at(buffer, section.offset + offset)
     }
 
     fn entry(&self, func: DefinedFuncIndex) -> Option<&Entry> {
@@ -412,7 +427,7 @@ fn decode_index(bytes: &[u8], header: &Header) -> Result<Index, ContainerError> 
 
 fn read_bytes(source: &dyn ReadAt, section: Section) -> Result<Arc<[u8]>, ContainerError> {
     let len = usize::try_from(section.bytes).map_err(|_| ContainerError::TooLarge)?;
-    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
+    let mut bytes = zeroed_bytes(len);
     if let Some(bytes) = Arc::get_mut(&mut bytes) {
         source.read_at(bytes, section.offset)?;
     }

@@ -4,14 +4,21 @@ use super::Cache;
 use super::key::Hash;
 use crate::{Module, artifact};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wasmoor_codegen::container::{Container, ContainerError};
+use std::time::Duration;
+use wasmoor_codegen::container::{Container, ContainerError, ModuleHash};
 use wasmoor_codegen::{CodeTier, StoredCode, StoredFunction};
+
+/// A run longer than this stores all it has made: writing a large file takes tens of milliseconds.
+const LONG_RUN: Duration = Duration::from_secs(1);
+/// For each function compiled again, short runs write files with this many bytes of code: that one
+/// function is faster by a millisecond or so in later runs, and a megabyte takes 5 to write.
+const CODE_BYTES_WORTH_WRITING: usize = 256 << 10;
 
 /// One module's place in a [`Cache`].
 #[derive(Debug)]
 pub struct CacheEntry {
     cache: Cache,
-    hash: Hash,
+    hash: ModuleHash,
     /// Pieces of code that the module had when it was last stored or loaded.
     pieces: AtomicUsize,
     /// Those that were loaded: they are no news.
@@ -19,10 +26,14 @@ pub struct CacheEntry {
 }
 
 impl CacheEntry {
-    pub(super) fn known(cache: Cache, hash: Hash, module: &Module) -> Self {
+    pub(super) fn known(cache: Cache, hash: ModuleHash, module: &Module) -> Self {
         let pieces = AtomicUsize::new(module.inner.code().published());
         let loaded = AtomicUsize::new(module.compile_stats().functions_loaded);
         CacheEntry { cache, hash, pieces, loaded }
+    }
+
+    pub(super) fn hash(&self) -> &Hash {
+        self.hash.root()
     }
 
     /// Stores code that the module has got since it was loaded or last stored, together with what
@@ -41,13 +52,15 @@ impl CacheEntry {
         if functions.is_empty() || module.engine().inner.config().eager {
             return Ok(false);
         }
-        let name = self.cache.entry_name(module.engine(), &self.hash);
+        let name = self.cache.entry_name(module.engine(), self.hash());
         let directory = &self.cache.inner.directory;
         directory.replace(&name, |out| {
-            artifact::write(module, self.hash, &functions, None, out).map_err(|error| match error {
-                ContainerError::Io(error) => error,
-                other => std::io::Error::other(other.to_string()),
-            })
+            artifact::write(module, &self.hash, &functions, None, out).map_err(
+                |error| match error {
+                    ContainerError::Io(error) => error,
+                    other => std::io::Error::other(other.to_string()),
+                },
+            )
         })?;
         self.pieces.store(pieces, Ordering::Relaxed);
         self.loaded.store(loaded, Ordering::Relaxed);
@@ -55,10 +68,24 @@ impl CacheEntry {
         Ok(true)
     }
 
+    /// As [`CacheEntry::store`], at the end of a run that has taken this long: not if functions have
+    /// only been compiled again, and too few of them to make up for writing the file.
+    ///
+    /// # Errors
+    /// As [`CacheEntry::store`].
+    pub fn store_at_exit(&self, module: &Module, ran: Duration) -> std::io::Result<bool> {
+        let stats = module.compile_stats();
+        let is_short = ran < LONG_RUN && stats.functions == 0 && stats.functions_damaged == 0;
+        if is_short && stats.functions_optimized * CODE_BYTES_WORTH_WRITING < stats.code_bytes {
+            return Ok(false);
+        }
+        self.store(module)
+    }
+
     /// The module's code and that of the stored container, the better of both.
     fn gather(&self, module: &Module) -> Vec<StoredFunction> {
         let bodies = &module.description().bodies;
-        let there = self.cache.container(module.engine(), &self.hash);
+        let there = self.cache.container(module.engine(), self.hash());
         let there = there.filter(|there| there.header().functions as usize == bodies.len());
         let merge = |func| {
             let own = module.inner.code().stored(func);

@@ -5,12 +5,12 @@ use crate::Engine;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wasmoor_codegen::container::CONTAINER_VERSION;
 
-/// SHA-256 of a module in binary form.
+/// The root of a `ModuleHash`.
 pub(crate) type Hash = [u8; 32];
 
 const NAME_BYTES: usize = 20;
@@ -59,22 +59,12 @@ impl FileState {
     }
 }
 
-/// Reads a module's file again; the bytes must be those of the hash.
-pub(crate) fn read_hashed(file: &File, len: u64, hash: &Hash) -> Result<Arc<[u8]>, String> {
-    let changed = || "its file has changed since it was loaded".to_owned();
-    let found = file.metadata().map_err(|error| error.to_string())?.len();
-    if found != len {
-        return Err(changed());
+/// Reads a module's file again, which must have the same length.
+pub(crate) fn read_again(file: &File, len: u64, buffer: &mut [u8], at: u64) -> io::Result<()> {
+    if file.metadata()?.len() != len {
+        return Err(io::Error::other("its file has changed since it was loaded"));
     }
-    let len = usize::try_from(len).map_err(|error| error.to_string())?;
-    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
-    if let Some(bytes) = Arc::get_mut(&mut bytes) {
-        file.read_exact_at(bytes, 0).map_err(|error| error.to_string())?;
-    }
-    match Sha256::digest(&bytes)[..] == hash[..] {
-        true => Ok(bytes),
-        false => Err(changed()),
-    }
+    file.read_exact_at(buffer, at)
 }
 
 fn hex(bytes: &[u8]) -> String {

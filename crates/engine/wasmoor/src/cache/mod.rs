@@ -21,15 +21,14 @@ mod key;
 pub use entry::CacheEntry;
 
 use crate::artifact;
-use crate::{Engine, Module, Result};
+use crate::{Engine, Error, Module, Result};
 use directory::Directory;
 use key::{FileState, Hash};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use wasmoor_codegen::container::Container;
+use wasmoor_codegen::container::{Container, ModuleHash};
 
 /// A file changed later than this before it was hashed may change again with the same times.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -95,11 +94,12 @@ impl Cache {
         let state = FileState::of(file)?;
         let hash = self.inner.directory.read_reference(&state)?;
         let container = Arc::new(self.container(engine, &hash)?);
-        let wasm_bytes = container.header().wasm_bytes;
-        let reopened = file.try_clone().ok()?;
-        let source = Box::new(move || key::read_hashed(&reopened, wasm_bytes, &hash));
+        let module_hash = container.hash().clone();
+        let (reopened, len) = (file.try_clone().ok()?, module_hash.len());
+        let read = move |buffer: &mut [u8], at| key::read_again(&reopened, len, buffer, at);
+        let source = artifact::source(&module_hash, Box::new(read));
         let module = artifact::restore(engine, &container, source).ok()??;
-        let entry = CacheEntry::known(self.clone(), hash, &module);
+        let entry = CacheEntry::known(self.clone(), module_hash, &module);
         Some((module, entry))
     }
 
@@ -116,19 +116,18 @@ impl Cache {
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<(Module, CacheEntry)> {
         std::thread::scope(|scope| {
-            let hashing = scope.spawn(|| Hash::from(Sha256::digest(&bytes)));
+            let hashing = scope.spawn(|| ModuleHash::of(&bytes));
             let module = Module::from_shared(engine, bytes.clone(), progress);
-            // Hashing does not panic.
-            let hash = hashing.join().unwrap_or_default();
+            let hash = hashing.join().map_err(|_| Error::usage("hashing has panicked"))?;
             let module = module?;
-            if let Some(container) = self.container(engine, &hash)
+            if let Some(container) = self.container(engine, hash.root())
                 && container.header().functions as usize == module.description().bodies.len()
             {
                 artifact::attach(&module.inner, &Arc::new(container));
             }
             let entry = CacheEntry::known(self.clone(), hash, &module);
             if let Some(state) = state {
-                self.inner.directory.write_reference(&state, &hash);
+                self.inner.directory.write_reference(&state, entry.hash());
             }
             Ok((module, entry))
         })

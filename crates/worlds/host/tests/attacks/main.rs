@@ -227,6 +227,39 @@ fn magic_links_lead_nowhere() {
     }
 }
 
+/// A chain with slashes, as long as the kernel follows and longer, whose last link leads out.
+#[test]
+fn chains_of_links_of_any_length_lead_nowhere() {
+    for links in [1, 15, 39, 40, 41, 80] {
+        let tree = Tree::new();
+        let mount = tree.out().join("mount");
+        symlink("../secret/", mount.join("long1")).unwrap();
+        symlink("dir/", mount.join("good1")).unwrap();
+        for (link, name) in (2..=links).flat_map(|link| [(link, "long"), (link, "good")]) {
+            symlink(format!("{name}{}/", link - 1), mount.join(format!("{name}{link}"))).unwrap();
+        }
+        let (before, node) = (tree.outside(), tree.mount(false));
+        for strategy in STRATEGIES {
+            let resolver = Resolver::with_strategy(strategy);
+            for (name, tail) in [("long", ""), ("long", "/"), ("long", "/file"), ("good", "/file")]
+            {
+                let path = GuestPath::new(format!("{name}{links}{tail}").as_bytes()).unwrap();
+                let at = At { node: &node, path: &path };
+                let opened = opened(&resolver, at, OFlags::RDONLY, true).err();
+                let stat = files::stat(&resolver, at, true).err();
+                let expected: &[_] = match (name, links) {
+                    ("good", ..=40) => &[None],
+                    ("good", _) => &[Some(Errno::LOOP)],
+                    _ => &[Some(Errno::PERM), Some(Errno::LOOP)],
+                };
+                let what = format!("{path:?} {strategy:?}: {opened:?} {stat:?}");
+                assert!(expected.contains(&opened) && expected.contains(&stat), "{what}");
+            }
+        }
+        assert_eq!(before, tree.outside(), "{links}");
+    }
+}
+
 type TwoSided = fn(&Resolver, At<'_>, At<'_>) -> Result<(), Errno>;
 
 /// Renames and links between two paths of which both try to lead out.

@@ -4,8 +4,8 @@ use super::Result;
 use crate::abi::{Bytes, EVENT_BYTES, Out, Version, clock_id};
 use crate::context::WasiCtx;
 use crate::errno::Errno;
-use wasmoor_host::poll::{Event, Interest, poll};
-use wasmoor_host::{ClockId, Core, GuestMemory, Rights};
+use wasmoor_host::poll::{Event, Interest, PollSet, poll};
+use wasmoor_host::{ClockId, Core, GuestMemory};
 
 /// Kinds of subscriptions and events.
 const CLOCK: u8 = 0;
@@ -31,7 +31,26 @@ pub fn poll_oneoff(
     count: u32,
     out: u32,
 ) -> Result {
-    poll_in_version(Version::Preview1, ctx, memory, [subscriptions, events, count, out])
+    let to = [subscriptions, events, count, out];
+    poll_in_version(Version::Preview1, ctx, memory, to, None)
+}
+
+/// As [`poll_oneoff`], for worlds that keep what a thread waits for from call to call. Bytes that
+/// can be read are not counted: where there are some the answer is 1.
+///
+/// # Errors
+/// As there.
+pub fn poll_oneoff_kept(
+    ctx: &WasiCtx,
+    memory: &GuestMemory<'_>,
+    kept: &mut PollSet,
+    subscriptions: u32,
+    events: u32,
+    count: u32,
+    out: u32,
+) -> Result {
+    let to = [subscriptions, events, count, out];
+    poll_in_version(Version::Preview1, ctx, memory, to, Some(kept))
 }
 
 /// `poll_oneoff` of either version.
@@ -40,6 +59,7 @@ pub(crate) fn poll_in_version(
     ctx: &WasiCtx,
     memory: &GuestMemory<'_>,
     [subscriptions, events, count, out]: [u32; 4],
+    kept: Option<&mut PollSet>,
 ) -> Result {
     let out = Out::for_u32(memory, out)?;
     let places = u64::from(count) * u64::from(EVENT_BYTES);
@@ -56,7 +76,10 @@ pub(crate) fn poll_in_version(
         reported += 1;
         Ok(())
     };
-    poll(core, count, interest, report)?;
+    match kept {
+        None => poll(core, count, interest, report)?,
+        Some(kept) => kept.poll(core, count, interest, report)?,
+    }
     out.put(&reported.to_le_bytes());
     Ok(())
 }
@@ -64,20 +87,14 @@ pub(crate) fn poll_in_version(
 /// The subscription at `at`.
 fn interest(version: Version, core: &Core, memory: &GuestMemory<'_>, at: u64) -> Result<Interest> {
     let fd = || memory.read_u32(at + 16);
-    let allowed = |fd: u32, interest: Interest| match core.table.get(fd) {
-        Ok(descriptor) if !descriptor.allows(Rights::POLL_FD_READWRITE) => {
-            Interest::Wrong(wasmoor_host::Errno::ACCESS)
-        }
-        _ => interest,
-    };
     match memory.read_u8(at + 8)? {
         CLOCK => {
             let at = at + u64::from(version.subscription_clock_at());
             let (id, time_ns) = (memory.read_u32(at)?, memory.read_u64(at + 8)?);
             Ok(deadline(core, id, time_ns, memory.read_u16(at + 24)?))
         }
-        FD_READ => fd().map(|fd| allowed(fd, Interest::Read(fd))).map_err(Errno::from),
-        FD_WRITE => fd().map(|fd| allowed(fd, Interest::Write(fd))).map_err(Errno::from),
+        FD_READ => Ok(Interest::Read(fd()?)),
+        FD_WRITE => Ok(Interest::Write(fd()?)),
         _ => Err(Errno::Inval),
     }
 }

@@ -58,7 +58,11 @@ pub fn sock_recv(
     if flags & !(PEEK | WAIT_ALL) != 0 {
         return Err(Errno::Inval);
     }
-    let flags = ReceiveFlags { peek: flags & PEEK != 0, wait_all: flags & WAIT_ALL != 0 };
+    let flags = ReceiveFlags {
+        peek: flags & PEEK != 0,
+        wait_all: flags & WAIT_ALL != 0,
+        ..ReceiveFlags::default()
+    };
     let (nread, out_flags) = (Out::for_u32(memory, nread)?, Out::for_u16(memory, out_flags)?);
     let vecs = IoVecs::gather32(memory, iovs, iovs_len)?;
     let (got, cut_short) = socket.receive(&ctx.core.guard, &vecs, flags)?;

@@ -1,0 +1,397 @@
+//! Sets of descriptors to wait for: the kernel's `epoll`, on the calling thread.
+//!
+//! What makes a descriptor ready, and how often that is told, is the kernel's business; here only
+//! stands what the guest wants to be told. The rules of Linux hold: an entry belongs to a number
+//! *and* to what that number stood for, it goes when the last number for that is closed, and each
+//! number for the same thing may have an entry of its own.
+//!
+//! ```text
+//! guest's number, descriptor --keys--> slot: data, events      kernel's entry: host descriptor
+//!                                        ^----------- slot and generation in its 64 bits
+//! ```
+//!
+//! The kernel knows an entry by the host descriptor. All numbers of a guest for one descriptor have
+//! one host descriptor, so the second one that is added gets a private duplicate. An event whose
+//! slot is free or of another generation is of an entry that was just removed, and is dropped.
+//!
+//! Before a fork the kernel removes what is closed by itself. After one, the other process may keep
+//! it open, so it is removed at the last close here; but not by a child, whose parent has the same
+//! set in the kernel.
+
+#[cfg(test)]
+mod tests;
+
+use crate::clock::ClockId;
+use crate::core::{Core, Guard};
+use crate::descriptor::{Descriptor, Handed, Object, Readiness};
+use crate::forked;
+use crate::meter::{Meter, Resource};
+use crate::stat::FileKind;
+use rustix::event::epoll;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, Result, fcntl_dupfd_cloexec};
+use std::collections::HashMap;
+use std::mem::MaybeUninit;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+pub use rustix::event::epoll::EventFlags;
+
+/// Events that one call reports.
+pub const EVENTS_MAX: usize = 1024;
+
+/// Host bytes per entry: its slot, its key, its place among the descriptor's watchers.
+const CHARGE: u64 = 192;
+
+/// What the guest wants to see with an event, whatever its world's layout.
+pub type Data = [u64; 3];
+
+/// The set behind a descriptor that is one.
+#[derive(Debug)]
+pub struct Epoll {
+    set: Arc<Set>,
+}
+
+#[derive(Debug)]
+struct Set {
+    /// A second host descriptor of the kernel's set, to remove entries with.
+    kernel: OwnedFd,
+    meter: Arc<dyn Meter>,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    keys: HashMap<Key, u32>,
+}
+
+/// A guest's number and the [`Descriptor::id`] of what it stood for.
+type Key = (u32, u64);
+
+#[derive(Debug)]
+struct Slot {
+    /// How often it was filled, so that events of an earlier entry are known.
+    generation: u32,
+    entry: Option<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    data: Data,
+    /// The host descriptor, where it is not the guest's descriptor itself.
+    alias: Option<OwnedFd>,
+    /// The process that added it.
+    process: u32,
+}
+
+/// The sets that a descriptor is in.
+#[derive(Debug, Default)]
+pub(crate) struct Watchers(Mutex<Vec<(Weak<Set>, Key)>>);
+
+impl Watchers {
+    /// Leaves all sets, because the descriptor is about to be closed.
+    pub(crate) fn leave(&mut self, fd: Option<BorrowedFd<'_>>) {
+        let watchers = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (set, key) in watchers.drain(..) {
+            if let Some(set) = set.upgrade() {
+                set.forget(key, fd);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Weak<Set>, Key)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    /// The slot for a new entry; what marks its events.
+    fn take(&mut self) -> Result<(u32, u64)> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                let index = u32::try_from(self.slots.len()).map_err(|_| Errno::NOSPC)?;
+                self.slots.push(Slot { generation: 0, entry: None });
+                index
+            }
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        Ok((index, mark(index, slot.generation)))
+    }
+
+    /// The data of the entry that `mark` marks.
+    fn data(&self, mark: u64) -> Option<Data> {
+        // Truncation splits it.
+        let (index, generation) = (mark as u32, (mark >> 32) as u32);
+        let slot = self.slots.get(index as usize)?;
+        slot.entry.as_ref().filter(|_| slot.generation == generation).map(|entry| entry.data)
+    }
+}
+
+fn mark(index: u32, generation: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(index)
+}
+
+impl Set {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Frees an entry; `fd` is its host descriptor if it is about to be closed.
+    fn forget(&self, key: Key, fd: Option<BorrowedFd<'_>>) {
+        let mut entries = self.lock();
+        let Some(index) = entries.keys.remove(&key) else { return };
+        let entry = entries.slots[index as usize].entry.take();
+        entries.free.push(index);
+        drop(entries);
+        self.meter.release(Resource::HostBytes, CHARGE);
+        let (Some(entry), Some(fd)) = (entry, fd) else { return };
+        if forked::shares() && entry.process == forked::generation() {
+            let target = entry.alias.as_ref().map_or(fd, AsFd::as_fd);
+            // If it is not there any more, so much the better.
+            let _ = epoll::delete(&self.kernel, target);
+        }
+    }
+}
+
+impl Drop for Set {
+    fn drop(&mut self) {
+        let entries = self.entries.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.meter.release(Resource::HostBytes, entries.keys.len() as u64 * CHARGE);
+    }
+}
+
+/// A new empty set.
+///
+/// # Errors
+/// Those of `epoll_create`.
+pub fn create(guard: &Guard) -> Result<Descriptor> {
+    forked::watch();
+    let fd = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let kernel = fcntl_dupfd_cloexec(&fd, 0)?;
+    let set = Set { kernel, meter: guard.meter.clone(), entries: Mutex::default() };
+    let companion = Box::new(Epoll { set: Arc::new(set) });
+    Ok(Descriptor::new(Object::Kernel(Handed::with_companion(fd, FileKind::Unknown, companion))))
+}
+
+/// The set behind a descriptor.
+///
+/// # Errors
+/// `EINVAL` for anything else.
+pub fn of(descriptor: &Descriptor) -> Result<&Epoll> {
+    descriptor.companion::<Epoll>().ok_or(Errno::INVAL)
+}
+
+/// What the kernel would wait for.
+fn target(descriptor: &Descriptor) -> Result<BorrowedFd<'_>> {
+    match descriptor.readiness() {
+        Ok(Readiness::Ask(fd)) => Ok(fd),
+        // Files are always ready, and the kernel refuses them with this.
+        Ok(Readiness::Always) | Err(Errno::BADF) => Err(Errno::PERM),
+        Err(error) => Err(error),
+    }
+}
+
+impl Epoll {
+    /// Whether the guest's number has an entry for this descriptor.
+    #[must_use]
+    pub fn has(&self, fd: u32, descriptor: &Descriptor) -> bool {
+        self.set.lock().keys.contains_key(&(fd, descriptor.id()))
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// `EEXIST` when there is one, `EPERM` for a file, `ENOSPC` when the meter refuses, `EINVAL` for
+    /// the set itself, else those of `epoll_ctl`.
+    pub fn add(
+        &self,
+        fd: u32,
+        descriptor: &Arc<Descriptor>,
+        events: EventFlags,
+        data: Data,
+    ) -> Result<()> {
+        let (set, key) = (&self.set, (fd, descriptor.id()));
+        let target = target(descriptor)?;
+        let mut entries = set.lock();
+        if entries.keys.contains_key(&key) {
+            return Err(Errno::EXIST);
+        }
+        if !set.meter.grant_all(Resource::HostBytes, CHARGE) {
+            return Err(Errno::NOSPC);
+        }
+        let result = entries.take().and_then(|(index, mark)| {
+            let alias = add_to_kernel(&set.kernel, target, mark, events).inspect_err(|_| {
+                entries.free.push(index);
+            })?;
+            let process = forked::generation();
+            entries.slots[index as usize].entry = Some(Entry { data, alias, process });
+            entries.keys.insert(key, index);
+            Ok(())
+        });
+        drop(entries);
+        match result {
+            Ok(()) => descriptor.watchers().lock().push((Arc::downgrade(set), key)),
+            Err(_) => set.meter.release(Resource::HostBytes, CHARGE),
+        }
+        result
+    }
+
+    /// Changes what an entry waits for and reports; it is told of again, even if it was to be told
+    /// of once.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none, else those of `epoll_ctl`.
+    pub fn modify(
+        &self,
+        fd: u32,
+        descriptor: &Descriptor,
+        events: EventFlags,
+        data: Data,
+    ) -> Result<()> {
+        let target = target(descriptor)?;
+        let mut entries = self.set.lock();
+        let index = *entries.keys.get(&(fd, descriptor.id())).ok_or(Errno::NOENT)?;
+        let slot = &mut entries.slots[index as usize];
+        let mark = mark(index, slot.generation);
+        let entry = slot.entry.as_mut().ok_or(Errno::NOENT)?;
+        let target = entry.alias.as_ref().map_or(target, AsFd::as_fd);
+        epoll::modify(&self.set.kernel, target, epoll::EventData::new_u64(mark), events)?;
+        entry.data = data;
+        Ok(())
+    }
+
+    /// Removes an entry.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none, else those of `epoll_ctl`.
+    pub fn remove(&self, fd: u32, descriptor: &Descriptor) -> Result<()> {
+        let target = target(descriptor)?;
+        let key = (fd, descriptor.id());
+        {
+            let entries = self.set.lock();
+            let index = *entries.keys.get(&key).ok_or(Errno::NOENT)?;
+            let entry = entries.slots[index as usize].entry.as_ref().ok_or(Errno::NOENT)?;
+            let target = entry.alias.as_ref().map_or(target, AsFd::as_fd);
+            epoll::delete(&self.set.kernel, target)?;
+        }
+        let is_ours = |(set, other): &(Weak<Set>, Key)| {
+            *other == key && std::ptr::eq(set.as_ptr(), Arc::as_ptr(&self.set))
+        };
+        descriptor.watchers().lock().retain(|watcher| !is_ours(watcher));
+        self.set.forget(key, None);
+        Ok(())
+    }
+}
+
+/// Adds `target`, or a duplicate of it when the kernel has it already.
+fn add_to_kernel(
+    kernel: &OwnedFd,
+    target: BorrowedFd<'_>,
+    mark: u64,
+    events: EventFlags,
+) -> Result<Option<OwnedFd>> {
+    let data = epoll::EventData::new_u64(mark);
+    match epoll::add(kernel, target, data, events) {
+        Err(Errno::EXIST) => {
+            let alias = fcntl_dupfd_cloexec(target, 0)?;
+            epoll::add(kernel, &alias, data, events)?;
+            Ok(Some(alias))
+        }
+        result => result.map(|()| None),
+    }
+}
+
+/// Waits until something in a set is ready, or `timeout_ns` have passed (`None`: for ever), and
+/// reports at most `max` events; returns how many.
+///
+/// # Errors
+/// `EINVAL` for anything but a set, or for no event at all; `EINTR` when the guest must stop; those of
+/// `report`, which end the call.
+pub fn wait<E: From<Errno>>(
+    core: &Core,
+    epoll: &Descriptor,
+    max: u32,
+    timeout_ns: Option<u64>,
+    mut report: impl FnMut(u32, EventFlags, &Data) -> std::result::Result<(), E>,
+) -> std::result::Result<u32, E> {
+    let set = &of(epoll)?.set;
+    let max = usize::try_from(max).unwrap_or(usize::MAX).min(EVENTS_MAX);
+    if max == 0 {
+        return Err(Errno::INVAL.into());
+    }
+    let mut buffer = [MaybeUninit::<epoll::Event>::uninit(); EVENTS_MAX];
+    let deadline = Deadline::new(core, timeout_ns)?;
+    let mut left_ns = timeout_ns;
+    loop {
+        let mut got: &[epoll::Event] = &[];
+        let mut room = Some(&mut buffer[..max]);
+        let waited = core.clocks.wait_by(left_ns, &mut |timeout_ns| {
+            let Some(room) = room.take() else { return Ok(0) };
+            let timeout = timeout_ns.map(crate::clock::timespec);
+            let (ready, _) = epoll::wait(&set.kernel, room, timeout.as_ref())?;
+            got = ready;
+            Ok(ready.len())
+        });
+        match waited {
+            Err(Errno::INTR) if core.guard.interrupt.is_pending() => return Err(Errno::INTR.into()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(0) => return Ok(0),
+            Ok(_) => {
+                let reported = report_each(set, got, &mut report)?;
+                if reported > 0 {
+                    return Ok(reported);
+                }
+            }
+        }
+        left_ns = deadline.left(core)?;
+    }
+}
+
+fn report_each<E>(
+    set: &Set,
+    events: &[epoll::Event],
+    report: &mut impl FnMut(u32, EventFlags, &Data) -> std::result::Result<(), E>,
+) -> std::result::Result<u32, E> {
+    let entries = set.lock();
+    let mut reported = 0;
+    for event in events {
+        // Fields of a packed structure.
+        let (flags, data) = (event.flags, event.data);
+        if let Some(data) = entries.data(data.u64()) {
+            report(reported, flags, &data)?;
+            reported += 1;
+        }
+    }
+    Ok(reported)
+}
+
+/// When a wait ends; the clock is only asked when that is neither now nor never.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<u64>, bool);
+
+impl Deadline {
+    pub(crate) fn new(core: &Core, timeout_ns: Option<u64>) -> Result<Self> {
+        Ok(match timeout_ns {
+            None | Some(0) => Deadline(None, timeout_ns.is_none()),
+            Some(ns) => {
+                let now = core.clocks.now(ClockId::Monotonic)?;
+                Deadline(Some(now.saturating_add(ns)), false)
+            }
+        })
+    }
+
+    /// Nanoseconds that are left; `None` when there is no end.
+    pub(crate) fn left(self, core: &Core) -> Result<Option<u64>> {
+        match self {
+            Deadline(None, true) => Ok(None),
+            Deadline(None, false) => Ok(Some(0)),
+            Deadline(Some(end), _) => {
+                Ok(Some(end.saturating_sub(core.clocks.now(ClockId::Monotonic)?)))
+            }
+        }
+    }
+}
