@@ -36,6 +36,9 @@ pub(crate) fn folded_loads(
         .filter_map(|load| Some((carrier(func, &users, &trapping, load)?, func.srcloc(load))))
         .collect();
     found.sort_by_key(|&(offset, _)| offset);
+    // A load whose value an earlier one of the same address had already is gone, and both lead to one
+    // instruction: the earlier is what traps there.
+    found.dedup_by_key(|&mut (offset, _)| offset);
     found
 }
 
