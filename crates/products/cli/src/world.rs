@@ -112,7 +112,7 @@ pub(crate) fn mounts(args: &Run) -> impl Iterator<Item = &Mount> {
 fn current_dir(builder: &mut WasiCtxBuilder, args: &Run, cwd: &str) -> Result<(), Failure> {
     let shown = printable(cwd);
     let refuse = |why: &str| Failure::error(format!("the current directory `{shown}` {why}"));
-    let outside = "lies in no granted directory";
+    let outside = "lies in no granted directory; --dir, --mapdir or --volume grants one";
     if Path::new(cwd).components().any(|part| part == Component::ParentDir) {
         return Err(refuse("contains `..`"));
     }
