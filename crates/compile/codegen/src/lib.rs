@@ -15,6 +15,7 @@ mod link_stored;
 mod module_code;
 pub mod registry;
 mod stored;
+mod unlinked;
 
 pub use blobs::Blob;
 pub use bytes::Bytes;
@@ -22,3 +23,4 @@ pub use compiler::*;
 pub use link::LinkError;
 pub use module_code::{ModuleCode, SampleHook};
 pub use stored::{CodeTier, StoredCode, StoredFunction};
+pub use unlinked::Unlinked;

@@ -14,15 +14,14 @@
 #![allow(unsafe_code)]
 
 use crate::blobs::{Blob, Blobs};
-use crate::compiler::{CompiledFunction, RelocationTarget};
+use crate::compiler::RelocationTarget;
 use crate::link::{LinkError, relocate};
 use crate::registry;
-use crate::stored::encode_relocations;
+use crate::unlinked::Unlinked;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use wasmoor_abi::DefinedFuncIndex;
-use wasmoor_abi::tables::{encode_addresses, encode_traps};
 use wasmoor_module::Module;
 use wasmoor_sys::code::{CodeRegion, CodeSpan, WriteMode};
 use wasmoor_sys::fork::Hooks;
@@ -173,13 +172,10 @@ impl ModuleCode {
     ///
     /// # Errors
     /// See [`LinkError`]; the slot keeps its old value.
-    pub fn publish(
-        &self,
-        func: DefinedFuncIndex,
-        compiled: &CompiledFunction,
-    ) -> Result<usize, LinkError> {
+    pub fn publish(&self, function: Unlinked) -> Result<usize, LinkError> {
+        let func = function.func();
         let linking = lock(&LINK);
-        let address = self.link_locked(func, compiled, &linking)?;
+        let address = self.link_locked(function, &linking)?;
         self.slot(func).store(address, Ordering::Release);
         Ok(address)
     }
@@ -188,23 +184,19 @@ impl ModuleCode {
     ///
     /// # Errors
     /// See [`LinkError`].
-    pub fn link(
-        &self,
-        func: DefinedFuncIndex,
-        compiled: &CompiledFunction,
-    ) -> Result<usize, LinkError> {
-        self.link_locked(func, compiled, &lock(&LINK))
+    pub fn link(&self, function: Unlinked) -> Result<usize, LinkError> {
+        self.link_locked(function, &lock(&LINK))
     }
 
     fn link_locked(
         &self,
-        func: DefinedFuncIndex,
-        compiled: &CompiledFunction,
+        function: Unlinked,
         _linking: &MutexGuard<'static, ()>,
     ) -> Result<usize, LinkError> {
-        let span = self.allocate(compiled)?;
+        let span = self.allocate(&function)?;
         let address = self.region.address(&span);
-        self.place(func, compiled, span, &|target| match target {
+        let func = function.func();
+        self.place(function, span, &|target| match target {
             RelocationTarget::Slot(callee) => Some(self.slot_address(callee)),
             RelocationTarget::Func(callee) => (callee == func).then_some(address),
         })?;
@@ -215,20 +207,17 @@ impl ModuleCode {
     ///
     /// # Errors
     /// See [`LinkError`]; no slot has changed then.
-    pub fn publish_batch(
-        &self,
-        batch: &[(DefinedFuncIndex, CompiledFunction)],
-    ) -> Result<(), LinkError> {
+    pub fn publish_batch(&self, batch: Vec<Unlinked>) -> Result<(), LinkError> {
         let _linking = lock(&LINK);
         let mut addresses = std::collections::HashMap::with_capacity(batch.len());
         let mut spans = Vec::with_capacity(batch.len());
-        for (func, compiled) in batch {
-            let span = self.allocate(compiled)?;
-            addresses.insert(*func, self.region.address(&span));
+        for function in &batch {
+            let span = self.allocate(function)?;
+            addresses.insert(function.func(), self.region.address(&span));
             spans.push(span);
         }
-        for ((func, compiled), span) in batch.iter().zip(spans) {
-            self.place(*func, compiled, span, &|target| match target {
+        for (function, span) in batch.into_iter().zip(spans) {
+            self.place(function, span, &|target| match target {
                 RelocationTarget::Slot(callee) => Some(self.slot_address(callee)),
                 RelocationTarget::Func(callee) => addresses.get(&callee).copied(),
             })?;
@@ -245,9 +234,9 @@ impl ModuleCode {
         f(&self.region, &self.blobs)
     }
 
-    fn allocate(&self, compiled: &CompiledFunction) -> Result<CodeSpan, LinkError> {
-        let align = compiled.align.clamp(16, 64) as usize;
-        Ok(self.region.allocate(compiled.code.len(), align)?)
+    fn allocate(&self, function: &Unlinked) -> Result<CodeSpan, LinkError> {
+        let align = function.blob.align.clamp(16, 64) as usize;
+        Ok(self.region.allocate(function.code.len(), align)?)
     }
 
     pub(crate) fn slot_address(&self, func: DefinedFuncIndex) -> usize {
@@ -257,26 +246,16 @@ impl ModuleCode {
     /// Relocates, writes and registers the code of one function.
     fn place(
         &self,
-        func: DefinedFuncIndex,
-        compiled: &CompiledFunction,
+        function: Unlinked,
         span: CodeSpan,
         resolve: &dyn Fn(RelocationTarget) -> Option<usize>,
     ) -> Result<(), LinkError> {
+        let Unlinked { mut code, relocations, mut blob } = function;
         let address = self.region.address(&span);
-        let mut code = compiled.code.clone();
-        relocate(func, &compiled.relocations, &mut code, address, resolve)?;
+        relocate(blob.func, &relocations, &mut code, address, resolve)?;
         self.region.write(span, &code)?;
-        self.blobs.push(Blob {
-            start: (address - self.code_start()) as u32,
-            len: code.len() as u32,
-            func,
-            traps: encode_traps(&compiled.traps).into(),
-            addresses: encode_addresses(&compiled.addresses).into(),
-            handlers: compiled.handlers.encode().into(),
-            tier: compiled.tier,
-            relocations: encode_relocations(func, &compiled.relocations).map(Into::into),
-            align: compiled.align,
-        });
+        blob.start = (address - self.code_start()) as u32;
+        self.blobs.push(blob);
         Ok(())
     }
 }

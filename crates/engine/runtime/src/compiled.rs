@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use wasmoor_abi::{DefinedFuncIndex, Tunables};
-use wasmoor_codegen::{CallMode, CodeTier, CompileJob, CompiledFunction, ModuleCode, SampleHook};
+use wasmoor_codegen::{
+    CallMode, CodeTier, CompileJob, CompiledFunction, ModuleCode, SampleHook, Unlinked,
+};
 use wasmoor_memory::slots::Affinity;
 use wasmoor_module::Module;
 
@@ -251,8 +253,9 @@ impl CompiledModule {
             }
             compiled => compiled?,
         };
-        let Some(chooser) = &self.chooser else { return Ok(self.code.publish(func, &compiled)?) };
-        let address = self.code.link(func, &compiled)?;
+        let function = Unlinked::new(func, compiled);
+        let Some(chooser) = &self.chooser else { return Ok(self.code.publish(function)?) };
+        let address = self.code.link(function)?;
         chooser.publish(rank, func, address);
         Ok(address)
     }
@@ -264,7 +267,7 @@ impl CompiledModule {
             return Ok(());
         }
         let compiled = self.compile(Rank::Second, func, CallMode::Slots)?;
-        self.code.publish(func, &compiled)?;
+        self.code.publish(Unlinked::new(func, compiled))?;
         Ok(())
     }
 
@@ -319,7 +322,7 @@ impl CompiledModule {
         let work = || {
             let mut own = Vec::new();
             while let Some(&func) = funcs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let result = compile(func);
+                let result = compile(func).map(|compiled| Unlinked::new(func, compiled));
                 if result.is_err() {
                     // No later function can be the first to fail.
                     next.store(count, Ordering::Relaxed);
@@ -337,11 +340,9 @@ impl CompiledModule {
         });
         let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.sort_unstable_by_key(|(func, _)| *func);
-        let batch = results
-            .into_iter()
-            .map(|(func, result)| Ok((func, result?)))
-            .collect::<Result<Vec<_>, Error>>()?;
-        Ok(self.code.publish_batch(&batch)?)
+        let batch =
+            results.into_iter().map(|(_, result)| result).collect::<Result<Vec<_>, Error>>()?;
+        Ok(self.code.publish_batch(batch)?)
     }
 
     /// Both versions of all functions, on this thread.
