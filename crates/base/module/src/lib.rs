@@ -19,6 +19,7 @@ mod header;
 mod hints;
 mod load;
 mod malformed;
+mod missing;
 mod names;
 mod restore;
 

@@ -17,6 +17,7 @@ use crate::convert::{self, ConstExprError, Types, Unsupported};
 use crate::description::*;
 use crate::error::{Fault, FaultyFunc, LoadError};
 use crate::features::{Feature, Features};
+use crate::missing::name_proposal;
 use crate::{header, malformed, names};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -45,11 +46,15 @@ impl Module {
     ) -> Result<Module, LoadError> {
         let bytes = bytes.into();
         header::check(&bytes)?;
-        let mut loader = Loader::new(Arc::clone(&bytes));
-        match loader.load(&bytes, *features, threads) {
-            Ok(()) => Ok(loader.finish()),
-            Err(failure) => Err(explain(failure, &bytes, *features, &loader.module.exports)),
-        }
+        let load = |features| {
+            let mut loader = Loader::new(Arc::clone(&bytes));
+            match loader.load(&bytes, features, threads) {
+                Ok(()) => Ok(loader.finish()),
+                Err(failure) => Err(explain(failure, &bytes, features, &loader.module.exports)),
+            }
+        };
+        load(*features)
+            .map_err(|error| name_proposal(error, *features, |features| load(features).map(drop)))
     }
 }
 

@@ -335,11 +335,11 @@ unsafe fn call_typed<F: 'static, P: FromArguments, R: HostResult>(
     // SAFETY: the caller's promise.
     unsafe {
         runtime::host_call::<F>(context, registers, |store, func, registers| {
-            let id = (*store).id();
             let area = registers.gpr[1];
-            let args = P::from_arguments(&mut Arguments::new::<R::Results>(registers, stack, id));
+            let mut args = Arguments::new::<R::Results>(registers, stack, &*store);
+            let args = P::from_arguments(&mut args);
             let results = body(store, func, args).into_result()?;
-            results.give(&mut Returns::new(registers, area, id))
+            results.give(&mut Returns::new(registers, area, &*store))
         })
     }
 }

@@ -9,15 +9,15 @@
 
 #![allow(unsafe_code)]
 
+use crate::exception::{ExnRef, check_alive};
 use crate::func::Func;
 use crate::val::ExternRef;
-use crate::{Result, ValType};
+use crate::{Result, Val, ValType};
 use std::mem::MaybeUninit;
 use wasmoor_abi::call::{AREA_CELL_BYTES, Convention};
 use wasmoor_runtime::arch::CONVENTION;
 use wasmoor_runtime::context::{CallFrame, Registers};
-use wasmoor_runtime::store::StoreId;
-use wasmoor_runtime::{self as runtime};
+use wasmoor_runtime::{self as runtime, StoreInner};
 
 /// A 128-bit vector, little-endian.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,9 +32,9 @@ pub trait WasmTy: sealed::Sealed + Copy {
     /// The WebAssembly type.
     const TYPE: ValType;
     #[doc(hidden)]
-    fn to_bits(self, store: StoreId) -> Result<u128>;
+    fn to_bits(self, store: &StoreInner) -> Result<u128>;
     #[doc(hidden)]
-    fn from_bits(bits: u128, store: StoreId) -> Self;
+    fn from_bits(bits: u128, store: &StoreInner) -> Self;
 }
 
 macro_rules! numbers {
@@ -44,13 +44,13 @@ macro_rules! numbers {
             const TYPE: ValType = ValType::$ty;
 
             #[inline]
-            fn to_bits(self, _store: StoreId) -> Result<u128> {
+            fn to_bits(self, _store: &StoreInner) -> Result<u128> {
                 let $value = self;
                 Ok($to)
             }
 
             #[inline]
-            fn from_bits($bits: u128, _store: StoreId) -> Self {
+            fn from_bits($bits: u128, _store: &StoreInner) -> Self {
                 $from
             }
         }
@@ -73,14 +73,14 @@ macro_rules! references {
         impl WasmTy for Option<$rust> {
             const TYPE: ValType = ValType::$ty;
 
-            fn to_bits(self, store: StoreId) -> Result<u128> {
-                Ok(crate::Val::$val(self).to_runtime(store)?.to_bits())
+            fn to_bits(self, store: &StoreInner) -> Result<u128> {
+                Ok(Val::$val(self).to_runtime(store.id())?.to_bits())
             }
 
-            fn from_bits(bits: u128, store: StoreId) -> Self {
+            fn from_bits(bits: u128, store: &StoreInner) -> Self {
                 let value = runtime::Val::from_bits(bits, ValType::$ty);
-                match crate::Val::from_runtime(value, store) {
-                    crate::Val::$val(reference) => reference,
+                match Val::from_runtime(value, store.id()) {
+                    Val::$val(reference) => reference,
                     _ => None,
                 }
             }
@@ -91,6 +91,27 @@ macro_rules! references {
 references! {
     Func, FUNCREF, Func, FuncRef;
     ExternRef, EXTERNREF, Extern, ExternRef;
+}
+
+impl sealed::Sealed for Option<ExnRef> {}
+
+/// An exception that the host is given this way is kept as one that it gets as a [`Val`].
+impl WasmTy for Option<ExnRef> {
+    const TYPE: ValType = ValType::EXNREF;
+
+    fn to_bits(self, store: &StoreInner) -> Result<u128> {
+        let value = Val::ExnRef(self);
+        let bits = value.to_runtime(store.id())?.to_bits();
+        check_alive(store, value, Self::TYPE)?;
+        Ok(bits)
+    }
+
+    fn from_bits(bits: u128, store: &StoreInner) -> Self {
+        match Val::lend(store, runtime::Val::from_bits(bits, Self::TYPE)) {
+            Val::ExnRef(exception) => exception,
+            _ => None,
+        }
+    }
 }
 
 /// The next free places of one direction of a call.
@@ -201,7 +222,7 @@ pub(crate) struct Arguments<'a> {
     registers: &'a Registers,
     stack: *const u64,
     places: Places,
-    store: StoreId,
+    store: &'a StoreInner,
 }
 
 impl<'a> Arguments<'a> {
@@ -211,7 +232,7 @@ impl<'a> Arguments<'a> {
     pub(crate) unsafe fn new<R: WasmResults>(
         registers: &'a Registers,
         stack: *const u64,
-        store: StoreId,
+        store: &'a StoreInner,
     ) -> Self {
         let gpr = if needs_area(R::TYPES) { 2 } else { 1 };
         Arguments { registers, stack, places: Places { gpr, fpr: 0, memory: 0 }, store }
@@ -242,7 +263,7 @@ pub struct Returns<'a> {
     registers: &'a mut Registers,
     area: *mut u128,
     places: Places,
-    store: StoreId,
+    store: &'a StoreInner,
 }
 
 impl<'a> Returns<'a> {
@@ -250,7 +271,11 @@ impl<'a> Returns<'a> {
     /// `registers` are those of a call whose results are written next, in order; a return area's
     /// address is `area`.
     #[inline]
-    pub(crate) unsafe fn new(registers: &'a mut Registers, area: u64, store: StoreId) -> Self {
+    pub(crate) unsafe fn new(
+        registers: &'a mut Registers,
+        area: u64,
+        store: &'a StoreInner,
+    ) -> Self {
         let area = area as usize as *mut u128;
         Returns { registers, area, places: Places { gpr: 0, fpr: 0, memory: 0 }, store }
     }
@@ -275,7 +300,7 @@ pub trait WasmParams: sealed::Sealed {
     /// The WebAssembly types.
     const TYPES: &'static [ValType];
     #[doc(hidden)]
-    fn store(self, store: StoreId, area: bool) -> Result<HostCall>;
+    fn store(self, store: &StoreInner, area: bool) -> Result<HostCall>;
 }
 
 /// A list of results: nothing, a single value, or a tuple of up to 16.
@@ -287,7 +312,7 @@ pub trait WasmResults: sealed::Sealed + Sized {
     /// # Safety
     /// A call with this result list has returned, through an entry stub that serves its type.
     #[doc(hidden)]
-    unsafe fn load(call: &HostCall, store: StoreId) -> Self;
+    unsafe fn load(call: &HostCall, store: &StoreInner) -> Self;
     #[doc(hidden)]
     fn give(self, returns: &mut Returns<'_>) -> Result<()>;
 }
@@ -310,7 +335,7 @@ impl HostCall {
     }
 
     #[inline]
-    fn put<T: WasmTy>(&mut self, places: &mut Places, value: T, store: StoreId) -> Result<()> {
+    fn put<T: WasmTy>(&mut self, places: &mut Places, value: T, store: &StoreInner) -> Result<()> {
         let bits = value.to_bits(store)?;
         match places.param(&CONVENTION, T::TYPE) {
             NextPlace::Gpr(at) => {
@@ -336,7 +361,7 @@ impl HostCall {
     /// # Safety
     /// The call has returned, through an entry stub that serves its type.
     #[inline]
-    unsafe fn take<T: WasmTy>(&self, places: &mut Places, store: StoreId) -> T {
+    unsafe fn take<T: WasmTy>(&self, places: &mut Places, store: &StoreInner) -> T {
         let bits = match places.result(&CONVENTION, T::TYPE) {
             // SAFETY: the caller's promise: the stub for this list has stored its results.
             NextPlace::Gpr(at) => u128::from(unsafe { self.frame.gpr[at].assume_init() }),
@@ -383,7 +408,7 @@ macro_rules! lists {
             const TYPES: &'static [ValType] = &[$($name::TYPE),*];
 
             #[inline]
-            fn store(self, store: StoreId, area: bool) -> Result<HostCall> {
+            fn store(self, store: &StoreInner, area: bool) -> Result<HostCall> {
                 let ($($name,)*) = self;
                 let mut call = HostCall::new();
                 let mut places = Places { gpr: if area { 2 } else { 1 }, fpr: 0, memory: 0 };
@@ -404,7 +429,7 @@ macro_rules! lists {
             const TYPES: &'static [ValType] = &[$($name::TYPE),*];
 
             #[inline]
-            unsafe fn load(call: &HostCall, store: StoreId) -> Self {
+            unsafe fn load(call: &HostCall, store: &StoreInner) -> Self {
                 let mut places = Places { gpr: 0, fpr: 0, memory: 0 };
                 // SAFETY: the caller's promise.
                 unsafe { ($( call.take::<$name>(&mut places, store), )*) }
@@ -458,7 +483,7 @@ impl<T: WasmTy> WasmParams for T {
     const TYPES: &'static [ValType] = &[T::TYPE];
 
     #[inline]
-    fn store(self, store: StoreId, area: bool) -> Result<HostCall> {
+    fn store(self, store: &StoreInner, area: bool) -> Result<HostCall> {
         (self,).store(store, area)
     }
 }
@@ -467,7 +492,7 @@ impl<T: WasmTy> WasmResults for T {
     const TYPES: &'static [ValType] = &[T::TYPE];
 
     #[inline]
-    unsafe fn load(call: &HostCall, store: StoreId) -> Self {
+    unsafe fn load(call: &HostCall, store: &StoreInner) -> Self {
         // SAFETY: the caller's promise.
         unsafe { <(T,)>::load(call, store).0 }
     }

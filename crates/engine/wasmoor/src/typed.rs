@@ -52,9 +52,8 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     /// With another store than the function's, and when a host function panics.
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let mut store = store.as_context_mut();
-        let id = store.inner().id();
         check_store(self.func.store, store.inner());
-        let mut call = params.store(id, R::NEEDS_AREA)?;
+        let mut call = params.store(store.inner(), R::NEEDS_AREA)?;
         let inner = store.inner_ptr();
         let frame = call.frame::<P, R>();
         // SAFETY: the function belongs to the store and has this type, which was checked.
@@ -66,6 +65,6 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
             }
         }?;
         // SAFETY: the call has returned.
-        Ok(unsafe { R::load(&call, id) })
+        Ok(unsafe { R::load(&call, store.inner()) })
     }
 }

@@ -620,3 +620,116 @@ fn fuel_is_the_same_on_every_tier() {
     assert_eq!(used[0], [6 + 5 + 2, 6 + 3 + 5 + 2, 6 + 3 + 3 + 1 + 2]);
     assert!(used.iter().all(|other| *other == used[0]), "{used:?}");
 }
+
+/// Exceptions in the typed API: parameters and results of both sides, which are kept like any that
+/// the host is given.
+#[test]
+fn exceptions_pass_through_typed_functions() {
+    const TEXT: &str = r#"(module
+        (import "host" "next" (func $next (param exnref) (result exnref)))
+        (tag $e (export "e") (param i32))
+        (func $make (export "make") (param i32) (result exnref)
+            (block $h (result exnref)
+                (try_table (catch_all_ref $h) (throw $e (local.get 0))) unreachable))
+        (func (export "value") (param exnref) (result i32)
+            (block $h (result i32)
+                (try_table (catch $e $h) (throw_ref (call $next (local.get 0)))) unreachable))
+        (func (export "churn") (local $n i32)
+            (loop $next
+                (drop (call $make (i32.const -1)))
+                (br_if $next (i32.lt_u
+                    (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5000))))))"#;
+    on_tiers(|engine| {
+        let mut store = Store::new(engine, ())?;
+        let mut linker = Linker::new(engine);
+        linker.func_wrap(
+            "host",
+            "next",
+            |mut caller: Caller<'_, ()>, exn: Option<ExnRef>| -> Result<Option<ExnRef>> {
+                let Some(exn) = exn else { return Ok(None) };
+                let (tag, values) = (exn.tag(&caller)?, exn.values(&caller)?);
+                let Some(value) = values[0].i32() else { panic!("another value") };
+                Ok(Some(ExnRef::new(&mut caller, tag, &[Val::I32(value + 1)])?))
+            },
+        )?;
+        let instance = linker.instantiate(&mut store, &Module::new(engine, TEXT)?)?;
+        let make = instance.get_typed_func::<i32, Option<ExnRef>>(&store, "make")?;
+        let value = instance.get_typed_func::<Option<ExnRef>, i32>(&store, "value")?;
+        let churn = instance.get_typed_func::<(), ()>(&store, "churn")?;
+        let made = make.call(&mut store, 41)?.expect("an exception");
+        churn.call(&mut store, ())?;
+        assert_eq!(value.call(&mut store, Some(made))?, 42);
+        let error = value.call(&mut store, None).expect_err("a trap");
+        assert_eq!(error.trap_code(), Some(TrapCode::NullReference), "{error}");
+        // What was released and is gone is refused.
+        let many: Vec<ExnRef> = (0..50)
+            .map(|number| make.call(&mut store, number).map(|made| made.expect("an exception")))
+            .collect::<Result<_>>()?;
+        many.iter().for_each(|exn| exn.release(&store));
+        churn.call(&mut store, ())?;
+        let gone = many.iter().find(|exn| exn.tag(&store).is_err()).expect("most are gone");
+        let error = value.call(&mut store, Some(*gone)).expect_err("a refusal");
+        assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{error}");
+        // And what belongs to another store.
+        let mut other = Store::new(engine, ())?;
+        let tag = Tag::new(&mut other, FuncType::new([], []))?;
+        let foreign = ExnRef::new(&mut other, tag, &[])?;
+        let error = value.call(&mut store, Some(foreign)).expect_err("a refusal");
+        assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{error}");
+        assert!(instance.get_typed_func::<Option<ExternRef>, i32>(&store, "value").is_err());
+        Ok(())
+    });
+}
+
+/// What is thrown close to the end of the stack is caught, or the stack has overflowed: at every
+/// depth, with exceptions that carry much and handlers in every frame.
+#[test]
+fn throwing_at_the_end_of_the_stack() {
+    const TEXT: &str = r#"(module
+        (tag $e (param i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)) (tag $never)
+        (func $down (param i32) (result i64)
+            (if (i32.eqz (local.get 0)) (then (throw $e
+                (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5)
+                (i64.const 6) (i64.const 7) (i64.const 8) (i64.const 9) (i64.const 42))))
+            (block $h (try_table (catch $never $h)
+                (return (i64.add (call $down (i32.sub (local.get 0) (i32.const 1)))
+                    (i64.const 1)))))
+            unreachable)
+        (func (export "run") (param i32) (result i64)
+            (block $h (result i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+                (try_table (catch $e $h) (return (call $down (local.get 0)))) unreachable)
+            (global.set $last)
+            drop drop drop drop drop drop drop drop drop
+            (global.get $last))
+        (global $last (mut i64) (i64.const 0)))"#;
+    for (name, engine) in engines(|config| {
+        config.max_stack(128 << 10);
+    }) {
+        let run = || -> Result<()> {
+            let (mut store, instance) = instantiate(&engine, TEXT)?;
+            let run = instance.get_typed_func::<i32, i64>(&store, "run")?;
+            let mut fits = |depth: i32| match run.call(&mut store, depth) {
+                Ok(value) => {
+                    assert_eq!(value, 42, "tier {name}, depth {depth}");
+                    Ok(true)
+                }
+                Err(error) if error.trap_code() == Some(TrapCode::StackOverflow) => Ok(false),
+                Err(error) => Err(error),
+            };
+            let (mut low, mut high) = (0, 1 << 16);
+            while high - low > 1 {
+                let middle = (low + high) / 2;
+                *(if fits(middle)? { &mut low } else { &mut high }) = middle;
+            }
+            assert!(low > 100, "tier {name}: only {low} frames");
+            for depth in low - 50..low + 50 {
+                // In the mixed tier frames have another size every time.
+                let fitted = fits(depth)?;
+                let is_fixed = name.starts_with("Baseline") || name.starts_with("Optimizing");
+                assert!(!is_fixed || fitted == (depth <= low), "tier {name}, depth {depth}");
+            }
+            Ok(())
+        };
+        run().unwrap_or_else(|error| panic!("tier {name}: {error:?}"));
+    }
+}

@@ -332,3 +332,72 @@ fn absurd_sizes_are_refused() {
         }
     }
 }
+
+/// Resident bytes of this process.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("a file of Linux");
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.expect("a number") * 4096
+}
+
+/// A million waits that end at once, at a million addresses, and as many notifications: nothing is
+/// left of them in the table of waiting threads.
+#[test]
+fn a_million_waits_leave_nothing() {
+    const TEXT: &str = r#"(module
+        (memory 64 64 shared)
+        (func (export "run") (param $n i32) (result i32) (local $woken i32)
+            (loop $next
+                (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+                (drop (memory.atomic.wait32
+                    (i32.shl (local.get $n) (i32.const 2)) (i32.const 0) (i64.const 0)))
+                (local.set $woken (i32.add (local.get $woken)
+                    (memory.atomic.notify (i32.shl (local.get $n) (i32.const 2)) (i32.const -1))))
+                (br_if $next (local.get $n)))
+            (local.get $woken)))"#;
+    for (way, engine) in engines() {
+        let module = Module::new(&engine, TEXT).expect("a valid module");
+        let mut store = Store::new(&engine, ()).expect("a store");
+        let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
+        let run = instance.get_typed_func::<i32, i32>(&store, "run").expect("the export");
+        let times = if way.starts_with("Auto, Auto") { 1_000_000 } else { 50_000 };
+        // Memory of the guest, and code.
+        assert_eq!(run.call(&mut store, 1000).expect("no trap"), 0, "{way}");
+        let before = resident_bytes();
+        assert_eq!(run.call(&mut store, times).expect("no trap"), 0, "{way}");
+        // The guest's own 4 MiB become resident meanwhile.
+        let grown = resident_bytes().saturating_sub(before);
+        assert!(grown < 12 << 20, "{way}: {grown} bytes");
+    }
+}
+
+/// As many waiters as a test may have threads, on one word and on a word each.
+#[test]
+fn a_thousand_threads_wait_and_are_woken_at_once() {
+    const THREADS: u64 = 1000;
+    let engine = Engine::default();
+    let ty = MemoryType { minimum: 1, maximum: Some(1), ..SHARED };
+    let memory = SharedMemory::new(&engine, ty).expect("a memory");
+    for stride in [0, 8] {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|number| {
+                let memory = memory.clone();
+                let wait = move || memory.wait32(8 + number * stride, 0, Some(LONG));
+                thread::Builder::new().stack_size(64 << 10).spawn(wait).expect("a thread")
+            })
+            .collect();
+        let until = Instant::now() + LONG;
+        let mut woken = 0;
+        while woken < THREADS {
+            assert!(Instant::now() < until, "{woken} are woken");
+            let words = if stride == 0 { 1 } else { THREADS };
+            for number in 0..words {
+                woken += u64::from(memory.notify(8 + number * stride, u32::MAX).expect("a word"));
+            }
+            thread::yield_now();
+        }
+        for thread in threads {
+            assert_eq!(thread.join().expect("no panic"), Ok(Waited::Woken));
+        }
+    }
+}

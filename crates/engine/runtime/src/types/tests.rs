@@ -3,8 +3,8 @@
 use super::{RegisteredType, TypeRegistry, UnknownType};
 use std::sync::Barrier;
 use wasmoor_abi::{
-    CompositeKind, CompositeType, ConcreteType, FuncType, HeapType, RefType, SubType, TypeUse,
-    ValType,
+    CompositeKind, CompositeType, ConcreteType, FieldType, FuncType, HeapType, RefType,
+    StorageType, SubType, TypeUse, ValType,
 };
 
 fn func_of(uses: &[TypeUse]) -> CompositeType {
@@ -133,16 +133,59 @@ fn names_of_other_engines_modules_and_kinds_are_refused() {
     assert_eq!(types.find(as_struct).unwrap_err(), UnknownType(ty));
 }
 
-/// Dropping one group after the other must not need stack for each.
+/// RT-04: types of every kind whose supertype, field or element is another engine's.
+#[test]
+fn types_that_stand_on_other_engines_are_refused() {
+    let (types, others) = (TypeRegistry::default(), TypeRegistry::default());
+    let content = |heap| ValType::Ref(RefType { nullable: true, heap });
+    let field = |heap| FieldType { storage: StorageType::Val(content(heap)), mutable: true };
+    let plain = FieldType { storage: StorageType::I8, mutable: false };
+    let composites = |heap| {
+        [
+            CompositeType::Func(FuncType::new([], [content(heap)])),
+            CompositeType::Struct(Box::new([plain, field(heap)])),
+            CompositeType::Array(field(heap)),
+        ]
+    };
+    let kinds = [
+        CompositeType::Func(FuncType::new([], [])),
+        CompositeType::Struct(Box::new([plain])),
+        CompositeType::Array(plain),
+    ];
+    for kind in kinds {
+        // Registered in the same order: numbers are equal.
+        let (own, foreign) =
+            (one(&types, open(None, kind.clone())), one(&others, open(None, kind.clone())));
+        assert_eq!(own.id(), foreign.id());
+        let unknown = UnknownType(TypeUse::Defined(foreign.name()));
+        let below = open(Some(&foreign), kind.clone());
+        assert_eq!(types.register(vec![below]).unwrap_err(), unknown, "{kind}");
+        for composite in composites(foreign.heap_type()) {
+            let alone = SubType::alone(composite.clone());
+            assert_eq!(types.register(vec![alone.clone()]).unwrap_err(), unknown, "{composite}");
+            let in_a_group = vec![SubType::alone(kind.clone()), alone];
+            assert_eq!(types.register(in_a_group).unwrap_err(), unknown, "{composite}");
+        }
+        one(&types, open(Some(&own), kind));
+        for composite in composites(own.heap_type()) {
+            one(&types, SubType::alone(composite));
+        }
+    }
+    assert!(types.is_empty(), "what was refused has left nothing");
+}
+
+/// RT-06: dropping one group after the other must not need stack for each.
 #[test]
 fn long_chains_of_groups_are_let_go() {
+    const LENGTH: usize = 1_000_000;
     let types = TypeRegistry::default();
     let mut last = one(&types, SubType::alone(func_of(&[])));
-    for _ in 0..200_000 {
+    for _ in 1..LENGTH {
         last = one(&types, SubType::alone(func_of(&[TypeUse::Defined(last.name())])));
     }
-    assert_eq!(types.len(), 200_001);
-    drop(last);
+    assert_eq!(types.len(), LENGTH);
+    let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(move || drop(last));
+    thread.expect("a thread").join().expect("no overflow");
     assert!(types.is_empty());
 }
 
