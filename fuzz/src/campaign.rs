@@ -2,8 +2,10 @@
 
 use crate::coverage::Coverage;
 use crate::differ::{self, Engines, Mismatch, Report};
-use crate::generate::{Case, Source};
-use crate::oracle::{self, Guarded, Misplacement, Oracle, Planted, Wasmi, Wasmoor, tiers};
+use crate::generate::{Case, SOURCES_PERIOD, Source};
+use crate::oracle::{
+    self, Guarded, Misplacement, Oracle, Planted, Reference, Wasmi, Wasmoor, tiers,
+};
 use crate::plant::Plant;
 use crate::reduce::reduce;
 use crate::script::Plan;
@@ -56,7 +58,7 @@ pub struct Totals {
 
 /// Engines and what they have done.
 pub struct Campaign {
-    reference: Guarded<Wasmi>,
+    reference: Guarded<Reference>,
     tiers: Vec<(&'static str, Guarded<Wasmoor>)>,
     /// What has been executed.
     pub coverage: Coverage,
@@ -71,7 +73,7 @@ impl Campaign {
     /// When the machine cannot run Wasmoor.
     pub fn new() -> wasmoor::Result<Self> {
         Ok(Campaign {
-            reference: Guarded(Wasmi::default()),
+            reference: Guarded(Reference::new()?),
             tiers: tiers()?.into_iter().map(|(name, tier)| (name, Guarded(tier))).collect(),
             coverage: Coverage::default(),
             totals: Totals::default(),
@@ -81,8 +83,8 @@ impl Campaign {
     /// Runs a case, counts it, and answers where engines disagree.
     pub fn run(&mut self, case: &Case, breadth: Breadth) -> Option<Mismatch> {
         self.coverage.add(case);
-        // Sources come round every eight cases: each shall meet all tiers.
-        let turn = (self.totals.cases + self.totals.cases / 8) as usize;
+        // Sources come round again: each shall meet all tiers.
+        let turn = (self.totals.cases + self.totals.cases / SOURCES_PERIOD) as usize;
         let report = self.report(&case.wasm, case.source.plan(), case.seed, breadth, turn);
         self.totals.cases += 1;
         self.totals.refused += u64::from(report.refused.is_some());

@@ -20,10 +20,20 @@ pub struct Interface {
     pub functions: Vec<Function>,
 }
 
-/// The proposals that generated modules may use: what Wasmoor implements and wasmi knows, or has
-/// put into words that it knows (references to functions, see `oracle::wasmi`).
+/// The proposals that generated modules may use.
 #[must_use]
 pub fn features() -> WasmFeatures {
+    features_of_wasmi()
+        | WasmFeatures::THREADS
+        | WasmFeatures::EXCEPTIONS
+        | WasmFeatures::LEGACY_EXCEPTIONS
+        | WasmFeatures::RELAXED_SIMD
+        | WasmFeatures::WIDE_ARITHMETIC
+}
+
+/// What wasmi knows, or has put into words that it knows (references to functions, see
+/// `oracle::wasmi`).
+fn features_of_wasmi() -> WasmFeatures {
     WasmFeatures::WASM2
         | WasmFeatures::EXTENDED_CONST
         | WasmFeatures::TAIL_CALL
@@ -36,6 +46,12 @@ pub fn features() -> WasmFeatures {
 #[must_use]
 pub fn is_valid(wasm: &[u8]) -> bool {
     Validator::new_with_features(features()).validate_all(wasm).is_ok()
+}
+
+/// Whether wasmi can run a module.
+#[must_use]
+pub fn known_to_wasmi(wasm: &[u8]) -> bool {
+    Validator::new_with_features(features_of_wasmi()).validate_all(wasm).is_ok()
 }
 
 impl Interface {

@@ -29,6 +29,9 @@ struct Arguments {
     /// Only the case with this source and seed, as reports name it.
     #[arg(long, value_name = "SOURCE:SEED")]
     only: Option<String>,
+    /// Only modules of this source.
+    #[arg(long, value_name = "SOURCE", conflicts_with = "only")]
+    source: Option<String>,
     /// Folder for modules that engines disagree about.
     #[arg(long, default_value = "target/fuzz")]
     out: PathBuf,
@@ -97,12 +100,20 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 /// The cases that the arguments ask for.
 fn selected(arguments: &Arguments) -> Result<Box<dyn Iterator<Item = Case>>> {
+    if let Some(name) = &arguments.source {
+        let (source, first) = (source(name)?, arguments.seed);
+        return Ok(Box::new((first..).filter_map(move |seed| Case::new(source, seed))));
+    }
     let Some(only) = &arguments.only else { return Ok(Box::new(cases(arguments.seed))) };
-    let (source, seed) = only.split_once(':').context("--only wants SOURCE:SEED")?;
-    let source = Source::ALL.iter().find(|known| known.name() == source);
-    let source = *source.with_context(|| format!("no source in {only}"))?;
+    let (name, seed) = only.split_once(':').context("--only wants SOURCE:SEED")?;
+    let source = source(name)?;
     let case = Case::new(source, seed.parse()?).context("the seed makes no module")?;
     Ok(Box::new(std::iter::once(case)))
+}
+
+fn source(name: &str) -> Result<Source> {
+    let source = Source::ALL.iter().find(|known| known.name() == name);
+    source.copied().with_context(|| format!("no source is called {name}"))
 }
 
 fn print(campaign: &Campaign, start: Instant) {

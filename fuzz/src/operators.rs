@@ -42,7 +42,7 @@ pub const fn count() -> usize {
     TABLE.len()
 }
 
-/// The proposals, by the decoder's names, whose operators generated modules may have.
+/// The proposals that wasmi knows, by the decoder's names.
 const PROPOSALS: &[&str] = &[
     "mvp",
     "sign_extension",
@@ -53,9 +53,14 @@ const PROPOSALS: &[&str] = &[
     "tail_call",
 ];
 
-/// The operators that generated modules may have.
+/// The operators that generated modules may have and wasmi knows.
 pub fn enabled() -> impl Iterator<Item = OperatorId> {
-    (0..TABLE.len() as u16).map(OperatorId).filter(|id| PROPOSALS.contains(&TABLE[id.index()].0))
+    of_proposals(PROPOSALS)
+}
+
+/// The operators of some proposals, by the decoder's names.
+pub fn of_proposals(names: &[&str]) -> impl Iterator<Item = OperatorId> {
+    (0..TABLE.len() as u16).map(OperatorId).filter(move |id| names.contains(&TABLE[id.index()].0))
 }
 
 /// The operator's name in the text format.

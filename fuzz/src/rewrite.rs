@@ -7,7 +7,7 @@ use wasm_encoder::reencode::{Error as ReencodeError, Reencode, RoundtripReencode
 use wasm_encoder::{
     CodeSection, DataCountSection, DataSection, ElementSection, ExportSection, Function,
     FunctionSection, GlobalSection, ImportSection, Instruction, MemorySection, Module, Section,
-    StartSection, TableSection, TableType, TypeSection, ValType,
+    StartSection, TableSection, TableType, TagSection, TypeSection, ValType,
 };
 use wasmparser::{FunctionBody, Operator, Parser, Payload, TypeRef};
 
@@ -31,6 +31,7 @@ pub struct Parts<'a> {
     pub memories_imported: u32,
     /// Number of imported functions.
     pub functions_imported: u32,
+    tags: TagSection,
     globals: GlobalSection,
     /// Exports.
     pub exports: ExportSection,
@@ -150,6 +151,7 @@ impl<'a> Parts<'a> {
             Payload::MemorySection(section) => {
                 same.parse_memory_section(&mut self.memories, section)?;
             }
+            Payload::TagSection(section) => same.parse_tag_section(&mut self.tags, section)?,
             Payload::GlobalSection(section) => {
                 same.parse_global_section(&mut self.globals, section)?;
             }
@@ -195,6 +197,7 @@ impl<'a> Parts<'a> {
         section(&mut module, &self.functions, !self.functions.is_empty());
         section(&mut module, &self.tables, !self.tables.is_empty());
         section(&mut module, &self.memories, !self.memories.is_empty());
+        section(&mut module, &self.tags, !self.tags.is_empty());
         section(&mut module, &self.globals, !self.globals.is_empty());
         section(&mut module, &self.exports, !self.exports.is_empty());
         start.iter().for_each(|start| section(&mut module, start, true));
@@ -223,7 +226,7 @@ mod tests {
                 (type (func (param i32 i64) (result i32)))
                 (import "a" "b" (func (param f32)))
                 (import "a" "m" (memory 1))
-                (memory 1 2) (table 3 funcref) (global (mut i32) (i32.const 7))
+                (memory 1 2) (table 3 funcref) (tag (param f32)) (global (mut i32) (i32.const 7))
                 (export "f" (func 1)) (start 2)
                 (elem (i32.const 0) func 1) (data "abc")
                 (func (type 0) (local i32 f64) local.get 0 (block (br_table 0 0 (i32.const 1))))

@@ -3,17 +3,21 @@
 //! `wasm-smith` makes modules of every shape, but its code seldom gets far: it computes random
 //! things and traps. The other sources are narrow and deep: straight code over all numeric
 //! operators with the values that compilers get wrong, accesses around the ends of memories,
-//! references in tables, and calls that pass much.
+//! references in tables, calls that pass much, and what is newer than wasmi.
 
 mod arithmetic;
 mod body;
 mod calls;
 mod memory;
+mod newer;
 mod numeric;
 mod reference;
 mod smith;
 
 use crate::script::Plan;
+
+/// Cases after which the sources come round again.
+pub const SOURCES_PERIOD: u64 = 9;
 
 /// A way to make modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,21 +32,30 @@ pub enum Source {
     Reference,
     /// Calls of all kinds with many values.
     Calls,
+    /// Exceptions, atomics and what else wasmi does not know.
+    Newer,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: &[Source] =
-        &[Source::Smith, Source::Arithmetic, Source::Memory, Source::Reference, Source::Calls];
+    pub const ALL: &[Source] = &[
+        Source::Smith,
+        Source::Arithmetic,
+        Source::Memory,
+        Source::Reference,
+        Source::Calls,
+        Source::Newer,
+    ];
 
     /// The source of a campaign's case.
     #[must_use]
     pub const fn of_case(number: u64) -> Source {
-        match number % 8 {
+        match number % SOURCES_PERIOD {
             0 | 2 | 4 => Source::Smith,
             1 | 5 => Source::Arithmetic,
             3 => Source::Memory,
             6 => Source::Calls,
+            8 => Source::Newer,
             _ => Source::Reference,
         }
     }
@@ -56,6 +69,7 @@ impl Source {
             Source::Memory => "memory",
             Source::Reference => "reference",
             Source::Calls => "calls",
+            Source::Newer => "newer",
         }
     }
 
@@ -81,6 +95,7 @@ impl Source {
             Source::Memory => Some(memory::module(seed)),
             Source::Reference => Some(reference::module(seed)),
             Source::Calls => Some(calls::module(seed)),
+            Source::Newer => Some(newer::module(seed)),
         }
     }
 }

@@ -8,6 +8,7 @@ mod host;
 mod misplaced;
 mod mixed;
 mod planted;
+mod reference;
 mod tiers;
 mod wasmi;
 mod wasmoor;
@@ -15,6 +16,7 @@ mod wasmoor;
 pub use self::guarded::Guarded;
 pub use self::misplaced::{MISPLACEMENTS, Misplacement};
 pub use self::planted::Planted;
+pub use self::reference::Reference;
 pub use self::tiers::{misplaced, single, tiers};
 pub use self::wasmi::Wasmi;
 pub use self::wasmoor::Wasmoor;
@@ -127,6 +129,12 @@ pub enum Trap {
     Overflow,
     /// A NaN was converted to an integer.
     Conversion,
+    /// An atomic access was not aligned.
+    Unaligned,
+    /// A thread would have waited for a memory that nobody shares.
+    Unshared,
+    /// An exception that nobody caught: a hash of its tag and values.
+    Uncaught(u64),
 }
 
 /// What can be seen of an instance between calls.

@@ -209,13 +209,24 @@ fn from_val(store: &impl wasmoor::AsContext<Data = Host>, val: &Val) -> Value {
 
 /// Where a guest trapped.
 fn frames(error: &Error) -> Option<Frames> {
-    let ErrorKind::Trap(trap) = error.kind() else { return None };
-    let frames = trap.backtrace.frames().iter();
+    let backtrace = match error.kind() {
+        ErrorKind::Trap(trap) => &trap.backtrace,
+        ErrorKind::Exception(exception) => &exception.backtrace,
+        _ => return None,
+    };
+    let frames = backtrace.frames().iter();
     Some(Frames(frames.map(|frame| (frame.func_index().as_u32(), frame.wasm_offset())).collect()))
 }
 
 fn failure(error: &Error) -> Outcome {
-    let ErrorKind::Trap(trap) = error.kind() else { return Outcome::Refused(error.to_string()) };
+    let trap = match error.kind() {
+        ErrorKind::Trap(trap) => trap,
+        ErrorKind::Exception(exception) => {
+            let hash = hash_bytes(exception.description.as_bytes());
+            return Outcome::Trapped(Trap::Uncaught(hash));
+        }
+        _ => return Outcome::Refused(error.to_string()),
+    };
     Outcome::Trapped(match trap.code {
         TrapCode::Unreachable => Trap::Unreachable,
         TrapCode::MemoryOutOfBounds => Trap::Memory,
@@ -225,6 +236,8 @@ fn failure(error: &Error) -> Outcome {
         TrapCode::IntegerDivideByZero => Trap::DivideByZero,
         TrapCode::IntegerOverflow => Trap::Overflow,
         TrapCode::InvalidConversionToInteger => Trap::Conversion,
+        TrapCode::UnalignedAtomic => Trap::Unaligned,
+        TrapCode::ExpectedSharedMemory => Trap::Unshared,
         TrapCode::StackOverflow => return Outcome::Unknown(error.to_string()),
         // Wasmi came to an end: neither the fuel nor the time may run out, and no other trap exists.
         _ => return Outcome::Refused(error.to_string()),
