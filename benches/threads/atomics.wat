@@ -2,8 +2,6 @@
 ;; Every function takes how often to repeat and gives a sum that depends on all of the work.
 (module
   (memory $small (export "memory") 1 1 shared)
-  (memory $narrow 2 2)
-  (memory $wide i64 2 2)
 
   (func (export "atomic_add") (param $n i32) (result i64)
     (loop $again
@@ -30,26 +28,4 @@
       (i64.store $small (i32.const 32) (i64.add (i64.load $small (i32.const 32)) (i64.const 1)))
       (i32.atomic.store $small (i32.const 0) (i32.const 0))
       (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
-    (i64.load $small (i32.const 32)))
-
-  (func (export "memory32") (param $n i32) (result i64) (local $at i32) (local $sum i64)
-    (loop $again
-      (local.set $at (i32.const 0))
-      (loop $word
-        (local.set $sum (i64.add (i64.load $narrow (local.get $at)) (local.get $sum)))
-        (i64.store $narrow offset=8 (local.get $at) (local.get $sum))
-        (br_if $word (i32.lt_u
-          (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const 65536))))
-      (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
-    (local.get $sum))
-
-  (func (export "memory64") (param $n i32) (result i64) (local $at i64) (local $sum i64)
-    (loop $again
-      (local.set $at (i64.const 0))
-      (loop $word
-        (local.set $sum (i64.add (i64.load $wide (local.get $at)) (local.get $sum)))
-        (i64.store $wide offset=8 (local.get $at) (local.get $sum))
-        (br_if $word (i64.lt_u
-          (local.tee $at (i64.add (local.get $at) (i64.const 8))) (i64.const 65536))))
-      (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
-    (local.get $sum)))
+    (i64.load $small (i32.const 32))))
