@@ -34,7 +34,7 @@ pub fn run() -> Result<()> {
         println!("no guest needs a toolchain: all are in the text format");
         return Ok(());
     }
-    for source in sources.iter().filter(|source| !is_script(source)) {
+    for source in sources.iter().filter(|source| is_guest(source)) {
         let script = source.with_extension("sh");
         if script.is_file() {
             process::run(&mut Command::new(script))?;
@@ -52,12 +52,13 @@ fn compile(source: &Path) -> Result<()> {
         bail!("no C compiler for wasm32-wasi: apt-get install {}", COMPILERS[0].1);
     };
     let mut command = Command::new(compiler);
-    command.args(["--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-o"]);
+    command.args(["--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-Wl,--strip-all", "-o"]);
     process::run(command.arg(source.with_extension("wasm")).arg(source))
 }
 
-fn is_script(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "sh")
+/// Whether a file becomes a module.
+fn is_guest(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "c" || extension == "cpp")
 }
 
 /// What is stale: sources whose hash differs from the lock's, and missing modules.
@@ -68,7 +69,7 @@ pub fn stale() -> Result<Vec<String>> {
     let sources = sources()?;
     let mut wrong: Vec<String> = sources
         .iter()
-        .filter(|source| !source.with_extension("wasm").is_file())
+        .filter(|source| is_guest(source) && !source.with_extension("wasm").is_file())
         .map(|source| format!("{} has no module: run cargo xtask guests", source.display()))
         .collect();
     let recorded =
@@ -79,7 +80,7 @@ pub fn stale() -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-/// Sources, and the scripts that build them.
+/// Sources, what they include, and the scripts that build them.
 fn sources() -> Result<Vec<PathBuf>> {
     let folder = process::workspace_root().join(FOLDER);
     if !folder.is_dir() {
@@ -89,8 +90,9 @@ fn sources() -> Result<Vec<PathBuf>> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<_>>()?;
     sources.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "c" || extension == "cpp" || extension == "sh")
+        path.extension().is_some_and(|extension| {
+            ["c", "cpp", "h", "sh"].iter().any(|known| extension == *known)
+        })
     });
     sources.sort();
     Ok(sources)

@@ -3,6 +3,7 @@
 //! Whatever follows FILE belongs to the guest, options included.
 
 use crate::mounts::{self, EnvVar, Mount};
+use crate::network::{self, Net};
 use crate::proposals::Proposals;
 use crate::report::{self, Failure};
 use crate::tier::TierParser;
@@ -12,6 +13,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use wasmoor::{Features, Tier};
+use wasmoor_host::net::Published;
 
 const AFTER_HELP: &str = "\
 `wasmoor FILE` is `wasmoor run FILE`. FILE may be binary (.wasm), text (.wat) or compiled (.wcode); `-` is standard input.
@@ -79,6 +81,12 @@ pub(crate) struct Run {
     /// the number of grants above; port 0 means any that is free
     #[arg(long, value_name = "HOST:PORT", value_parser = mounts::parse_listen, help_heading = "Grants")]
     pub(crate) tcplisten: Vec<String>,
+    /// Grant the network: everything, or what RULES say, such as `connect:example.com:443`
+    #[arg(long, value_name = "RULES", num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = network::parse_net, help_heading = "Grants")]
+    pub(crate) net: Vec<Net>,
+    /// Let what the guest binds at its port GUEST be reached at the port HOST
+    #[arg(long, value_name = "[ADDR:]HOST:GUEST[/udp]", value_parser = clap::value_parser!(Published), help_heading = "Grants")]
+    pub(crate) publish: Vec<Published>,
 
     /// Call this exported function; its arguments follow FILE
     #[arg(long, value_name = "FUNCTION")]
@@ -103,6 +111,9 @@ pub(crate) struct Run {
     /// [default: 4096]
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_open_files: Option<u64>,
+    /// The most sockets that the guest may have at a time
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_sockets: Option<u64>,
     /// The most threads that a WASIX guest may have at a time besides its first; with --fuel none
     #[arg(long, value_name = "N", default_value_t = 1024, help_heading = "Limits")]
     pub(crate) max_threads: u32,

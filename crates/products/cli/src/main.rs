@@ -14,6 +14,7 @@ mod input;
 mod inspect;
 mod load;
 mod mounts;
+mod network;
 mod outcome;
 mod overdue;
 mod progress;

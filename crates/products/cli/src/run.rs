@@ -14,7 +14,7 @@ use crate::load::{self, Keeper};
 use crate::overdue::Overdue;
 use crate::report::{self, Failure, near, printable};
 use crate::stats::Stats;
-use crate::{hints, outcome, validate, values, world};
+use crate::{hints, network, outcome, validate, values, world};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -177,6 +177,7 @@ fn guest_thread(
         .threads_max(threads_max(args))
         .thread_stack(thread_stack_bytes(args)?)
         .store_limits(limits.clone())
+        .network(network::network(args))
         .build();
     let mut store = Store::new(module.engine(), thread).map_err(Failure::error)?;
     store.set_limits(limits);

@@ -51,8 +51,11 @@ fn listen(address: &str) -> Result<TcpListener, Failure> {
 }
 
 fn limits(args: &Run) -> Limits {
-    let given =
-        [(Resource::OpenFiles, args.max_open_files), (Resource::OutputBytes, args.max_output)];
+    let given = [
+        (Resource::OpenFiles, args.max_open_files),
+        (Resource::Sockets, args.max_sockets),
+        (Resource::OutputBytes, args.max_output),
+    ];
     let given = given.into_iter().filter_map(|(resource, max)| Some((resource, max?)));
     given.fold(Limits::new(), |limits, (resource, max)| limits.with(resource, max))
 }

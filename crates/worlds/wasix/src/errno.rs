@@ -12,6 +12,11 @@ impl Errno {
     /// own calls keep.
     pub const MEMORY_VIOLATION: Errno = Errno(78);
 
+    /// The same in a function of preview 1, which has another number for a bad pointer.
+    pub(crate) fn in_preview1(self) -> Self {
+        if self == Errno::MEMORY_VIOLATION { p1::Errno::Fault.into() } else { self }
+    }
+
     /// The number.
     #[must_use]
     pub const fn raw(self) -> u16 {

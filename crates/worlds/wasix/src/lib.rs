@@ -23,6 +23,7 @@
 //! - a module that imports nothing of WASIX has the functions of preview 1 as they are.
 
 mod abi;
+mod address;
 mod calls;
 mod errno;
 mod link;

@@ -38,10 +38,16 @@ pub fn add_to_linker<T: Guest>(linker: &mut Linker<T>, module: &Module) -> wasmo
     }
     linker.alias_module(PREVIEW1, WASIX_32)?;
     let mut offers = Offers { linker, module };
+    calls::channels::offer(&mut offers)?;
+    calls::epoll::offer(&mut offers)?;
     calls::futex::offer(&mut offers)?;
+    calls::polling::offer(&mut offers)?;
     calls::processes::offer(&mut offers)?;
     calls::signals::offer(&mut offers)?;
+    calls::socket_options::offer(&mut offers)?;
+    calls::sockets::offer(&mut offers)?;
     calls::threads::offer(&mut offers)?;
+    calls::transfers::offer(&mut offers)?;
     unsupported::offer(&mut offers)
 }
 
@@ -122,4 +128,23 @@ macro_rules! offer {
     )* };
 }
 
-pub(crate) use offer;
+/// Defines functions of preview 1 anew, as [`offer`] does, under both module names. Their number for a
+/// bad pointer stays that of preview 1.
+macro_rules! offer_in_preview1 {
+    ($offers:ident, $( $name:ident($($param:ident: $ty:ty),*); )*) => {
+        for module in [$crate::WASIX_32, wasmoor_wasi_p1::PREVIEW1] { $(
+            $offers.define_in(
+                module,
+                stringify!($name),
+                |mut caller: wasmoor::Caller<'_, T>, $($param: $ty),*| -> i32 {
+                    wasmoor_wasi_p1::with_memory(&mut caller, |data, memory| {
+                        let result = $name(data.thread(), memory, $($param),*);
+                        $crate::link::number(result.map_err($crate::Errno::in_preview1))
+                    })
+                },
+            )?;
+        )* }
+    };
+}
+
+pub(crate) use {offer, offer_in_preview1};

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmoor::{Error, StoreLimits};
+use wasmoor_host::net::Network;
 use wasmoor_wasi_p1::WasiCtx;
 
 /// Threads of a process besides the main one, unless the embedder says otherwise.
@@ -34,6 +35,7 @@ pub struct Process {
 /// What an embedder decides.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
+    pub(crate) network: Arc<Network>,
     pub(crate) threads_max: u32,
     pub(crate) thread_stack_bytes: usize,
     pub(crate) store_limits: StoreLimits,
@@ -46,6 +48,7 @@ impl Process {
         ProcessBuilder {
             wasi,
             options: Options {
+                network: Arc::default(),
                 threads_max: THREADS_MAX_DEFAULT,
                 thread_stack_bytes: THREAD_STACK_BYTES_DEFAULT,
                 store_limits: StoreLimits::default(),
@@ -63,6 +66,12 @@ impl Process {
     /// and [`crate::run`] answers with `outcome`.
     pub fn end(&self, outcome: Result<(), Error>) {
         self.threads.end(outcome);
+    }
+
+    /// What the guest has of the network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.options.network
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -106,6 +115,13 @@ pub struct ProcessBuilder {
 }
 
 impl ProcessBuilder {
+    /// What the guest has of the network; nothing by default.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.options.network = Arc::new(network);
+        self
+    }
+
     /// How many threads there may be at once besides the main one; 1024 by default.
     #[must_use]
     pub fn threads_max(mut self, threads_max: u32) -> Self {

@@ -3,7 +3,8 @@
 use crate::errno::Errno;
 use crate::process::Process;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmoor_host::poll::PollSet;
 use wasmoor_host::{Core, Interrupt};
 use wasmoor_wasi_p1::WasiCtx;
 
@@ -15,11 +16,13 @@ pub struct Thread {
     wasi: WasiCtx,
     /// Values under keys, see `calls::thread_locals`.
     locals: HashMap<u32, u64>,
+    /// What it polled last, once it polled.
+    polled: Mutex<Option<PollSet>>,
 }
 
 impl Thread {
     pub(crate) fn new(process: Arc<Process>, tid: u32, wasi: WasiCtx) -> Self {
-        Thread { process, tid, wasi, locals: HashMap::new() }
+        Thread { process, tid, wasi, locals: HashMap::new(), polled: Mutex::default() }
     }
 
     /// Another thread of the same process.
@@ -54,6 +57,13 @@ impl Thread {
     /// The host core.
     pub(crate) fn core(&self) -> &Core {
         self.wasi.core()
+    }
+
+    /// Runs `poll` with what the thread polled last.
+    pub(crate) fn with_polled<R>(&self, poll: impl FnOnce(&mut PollSet) -> R) -> R {
+        // Only this thread takes it.
+        let mut polled = self.polled.lock().unwrap_or_else(PoisonError::into_inner);
+        poll(polled.get_or_insert_with(|| PollSet::new(self.core().guard.meter.clone())))
     }
 
     /// # Errors

@@ -1,0 +1,237 @@
+//! Networking of WASIX guests: the same as of the native program, servers with many connections, and
+//! what the command grants. The command runs each guest as named: tier by `--tier`, on demand.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use wasmoor_tests::binary::{CACHE_VARIABLE, Finished, finish, wasmoor};
+use wasmoor_tests::guest::{self, left_out};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
+/// `errno` of WASIX.
+const ACCES: &str = "-2";
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(wasmoor());
+    command.arg("run").args(args).current_dir(guest::path("")).env(CACHE_VARIABLE, "off");
+    command
+}
+
+fn run(args: &[&str]) -> Finished {
+    finish(command(args), b"", LIMIT).expect("the command ends in time")
+}
+
+/// Each call's result, errors and events included, is what the native program got.
+#[test]
+fn a_guest_sees_what_the_native_program_sees() {
+    let expect = std::fs::read_to_string(guest::path("net_check.out")).expect("it is in the tree");
+    for tier in TIERS {
+        let folder = TempDir::new().unwrap();
+        let dir = format!("{}::/", folder.path().display());
+        let finished = run(&["--net", "--tier", tier, "--dir", &dir, "net_check.wasm"]);
+        assert_eq!(finished.stdout(), expect, "tier {tier}: {}", finished.stderr);
+        assert!(finished.status.success(), "tier {tier}");
+    }
+}
+
+/// What is recorded is what this machine's own kernel and C library answer.
+#[test]
+fn the_record_is_the_native_programs() {
+    let folder = TempDir::new().unwrap();
+    let program = folder.path().join("net_check");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-w", "-o"]).arg(&program).arg(guest::path("net_check.c"));
+    match compiler.status() {
+        Ok(status) => assert!(status.success(), "the native program does not compile"),
+        Err(error) => return left_out("the native program", &error),
+    }
+    let mut native = Command::new(&program);
+    native.current_dir(folder.path());
+    let finished = finish(native, b"", LIMIT).expect("the native program ends");
+    let expect = std::fs::read_to_string(guest::path("net_check.out")).expect("it is in the tree");
+    assert_eq!(finished.stdout(), expect);
+}
+
+/// A guest that serves, ended when dropped.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let mut command = command(args);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the guest prints");
+        let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("no port in `{line}`"));
+        Server { child, port }
+    }
+
+    fn connect(&self) -> TcpStream {
+        connect(self.port)
+    }
+
+    /// Asks the guest to end; its status.
+    fn end(mut self) -> Option<i32> {
+        self.connect().write_all(b"GET /end HTTP/1.1\r\n\r\n").expect("it listens");
+        let status = self.child.wait().expect("it ends");
+        status.code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended, or the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+    stream.set_read_timeout(Some(LIMIT)).expect("a time is set");
+    // Pieces are pieces.
+    stream.set_nodelay(true).expect("it is set");
+    stream
+}
+
+/// One request, in two pieces; the answer.
+fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n").expect("it is sent");
+    stream.write_all(b"\r\n").expect("it is sent");
+    let mut answer = vec![0; 78];
+    stream.read_exact(&mut answer).expect("it is answered");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// More connections than one poll of others takes, most of them idle.
+#[test]
+fn servers_with_many_connections() {
+    for (mode, tier, idle) in [
+        ("level", "auto", 1_500),
+        ("edge", "baseline", 200),
+        ("poll", "optimizing", 200),
+        ("poll", "auto", 1_500),
+    ] {
+        let server = Server::start(&["--net", "--tier", tier, "net_server.wasm", mode]);
+        let mut active: Vec<TcpStream> = (0..8).map(|_| server.connect()).collect();
+        let mut idle: Vec<TcpStream> = (0..idle).map(|_| server.connect()).collect();
+        for round in 0..20 {
+            for stream in &mut active {
+                let answer = ask(stream);
+                assert!(answer.ends_with("Hello, world\n"), "{mode} {tier} {round}: {answer}");
+            }
+            // Some go, and others come under their numbers.
+            idle.truncate(idle.len() - 5);
+            idle.push(server.connect());
+            let last = idle.last_mut().expect("one was pushed");
+            assert!(ask(last).starts_with("HTTP/1.1 200 OK"), "{mode} {tier} {round}");
+        }
+        assert_eq!(server.end(), Some(0), "{mode} {tier}");
+    }
+}
+
+#[test]
+fn nothing_without_a_grant() {
+    let finished = run(&["net_server.wasm", "level"]);
+    assert_eq!(finished.stdout(), format!("socket {ACCES}\n"));
+    let finished = run(&["--net=connect:*", "net_server.wasm", "level", "1234"]);
+    assert_eq!(finished.stdout(), format!("listen {ACCES}\n"));
+    assert!(finished.stderr.contains("refused: listening for Tcp on 127.0.0.1:1234"));
+}
+
+#[test]
+fn rules_and_published_ports() {
+    let server = Server::start(&["--net=listen:127.0.0.1", "net_server.wasm", "level"]);
+    assert!(ask(&mut server.connect()).starts_with("HTTP"));
+    assert_eq!(server.end(), Some(0));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let publish = format!("{free}:80");
+    let mut server = Server::start(&["--publish", &publish, "net_server.wasm", "poll", "80"]);
+    assert_eq!(server.port, 80, "the guest knows its own port");
+    server.port = free;
+    assert!(ask(&mut server.connect()).starts_with("HTTP"));
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn sockets_are_limited() {
+    let finished = run(&["--net", "--max-sockets", "0", "net_server.wasm", "level"]);
+    // nobufs.
+    assert_eq!(finished.stdout(), "socket -42\n");
+}
+
+#[test]
+fn wrong_grants_are_explained() {
+    for (args, text) in [
+        (&["--net=a:b"][..], "the rule `a:b` is wrong: a port is a number up to 65535"),
+        (&["--net=allow:"], "this is no name or address of a host"),
+        (&["--publish", "80"], "expected HOST:GUEST, two port numbers"),
+        (&["--max-sockets", "x"], "--max-sockets"),
+    ] {
+        let mut args = args.to_vec();
+        args.push("exit.wat");
+        let finished = run(&args);
+        assert_eq!(finished.status.code(), Some(2), "{args:?}");
+        assert!(finished.stderr.contains(text), "{args:?}: {}", finished.stderr);
+    }
+}
+
+/// A guest that waits without end is ended by its time.
+#[test]
+fn waiting_ends_with_the_time() {
+    for mode in ["level", "poll"] {
+        let finished = run(&["--net", "--timeout", "300ms", "net_server.wasm", mode]);
+        assert_eq!(finished.status.code(), Some(134), "{mode}: {}", finished.stderr);
+    }
+}
+
+/// Modules of others, where they are.
+fn testdata(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("WASMOOR_TESTDATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/testdata"),
+        PathBuf::from,
+    );
+    let path = folder.join("wasix").join(name);
+    match std::fs::metadata(&path) {
+        Ok(_) => Some(path),
+        Err(error) => {
+            left_out(&format!("{}; set WASMOOR_TESTDATA", path.display()), &error);
+            None
+        }
+    }
+}
+
+#[test]
+fn programs_of_others() {
+    if let Some(path) = testdata("own/epoll_echo.wasm") {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let shown = path.display().to_string();
+        let port_text = port.to_string();
+        let mut command = command(&["--net", &shown, &port_text, "2"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let first = lines.next().expect("it prints").expect("it prints text");
+        assert_eq!(first, format!("127.0.0.1:{port}"));
+        for text in ["one", "another"] {
+            let mut stream = connect(port);
+            stream.write_all(text.as_bytes()).unwrap();
+            let mut answer = vec![0; text.len()];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, text.as_bytes());
+        }
+        assert_eq!(lines.next().expect("it prints").expect("it prints text"), "served 2");
+        assert!(child.wait().unwrap().success());
+    }
+    if let Some(path) = testdata("own/rust_epoll.wasm") {
+        let finished = run(&["--net", &path.display().to_string()]);
+        assert!(finished.stdout().starts_with("0 event(s)\n"), "{}", finished.stdout());
+    }
+}
