@@ -205,17 +205,17 @@ impl LinearMemory {
         self.shared
     }
 
-    /// Maps the image, or copies it where the system has no mappings left.
+    /// Maps the image, or copies it where the system has no mappings left, to a memory of zeros.
     pub(crate) fn begin_with(&mut self, image: &Arc<MemoryImage>) {
         assert!(image.end() <= self.accessible, "the image was made for another memory");
         self.initial.is_mapped = self.reservation.map_image(image.start(), image.image()).is_ok();
         if !self.initial.is_mapped {
-            let bytes = image.bytes();
-            // SAFETY: the range is accessible (checked above) and apart from the image's view;
-            // `&mut self` keeps others out.
+            let bytes = NonNull::from(image.bytes());
+            // SAFETY: the range is accessible (checked above), zero, and apart from the image's
+            // view, which is whole pages; `&mut self` keeps others out.
             unsafe {
                 let to = self.reservation.base().add(image.start());
-                to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+                copy_pages(bytes.cast(), to, bytes.len());
             }
         }
         self.initial.image = Some(image.clone());
@@ -378,7 +378,7 @@ fn reserve_committed(wanted: Wanted, bytes: usize) -> io::Result<Reservation> {
 /// # Safety
 /// `len` bytes are readable at `from` and writable at `to`, page-aligned, not overlapping, and
 /// used by nobody else meanwhile.
-unsafe fn copy_pages(from: NonNull<u8>, to: NonNull<u8>, len: usize) {
+pub(crate) unsafe fn copy_pages(from: NonNull<u8>, to: NonNull<u8>, len: usize) {
     let page = vm::page_bytes();
     for at in (0..len).step_by(page) {
         // SAFETY: `at..at + page` is within `len`; pages are aligned for words.

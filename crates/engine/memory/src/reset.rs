@@ -20,10 +20,11 @@
 #![allow(unsafe_code)]
 
 use crate::image::MemoryImage;
-use crate::linear::{LinearMemory, whole_pages};
+use crate::linear::{LinearMemory, copy_pages, whole_pages};
 use crate::plan::{MemoryPlan, reservation};
 use std::io;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmoor_abi::MemoryType;
 use wasmoor_sys::pagemap::{OwnPages, own_pages};
@@ -146,9 +147,16 @@ impl LinearMemory {
         if let Some(image) = self.initial.image.clone()
             && !self.initial.is_mapped
         {
+            let start = range.start.max(image.start());
             let end = range.end.min(image.end());
-            for at in (range.start.max(image.start())..end).step_by(vm::page_bytes()) {
-                self.restore_page(at);
+            if start < end {
+                let bytes =
+                    NonNull::from(&image.bytes()[start - image.start()..end - image.start()]);
+                // SAFETY: whole pages of the memory, accessible and zero now, which nobody else
+                // uses (the head of this module), and of the image, which is elsewhere.
+                unsafe {
+                    copy_pages(bytes.cast(), self.reservation.base().add(start), bytes.len());
+                }
             }
         }
         Ok(ResetDone::Decommitted)

@@ -34,7 +34,7 @@ impl Resources {
 
     fn try_acquire(store: &mut StoreInner, module: &CompiledModule) -> Result<Self, Error> {
         charge(store, module)?;
-        let pool = module.engine().pool();
+        let pool = module.engine().pool().filter(|_| is_worth_a_slot(module));
         let mut lease = pool.and_then(|pool| pool.take(module.affinity()));
         if let Some(pool) = pool
             && lease.is_none()
@@ -48,6 +48,17 @@ impl Resources {
         let tables = source.tables(lease.as_mut())?;
         Ok(Resources { lease, parts, memories, tables })
     }
+}
+
+/// With fewer functions, an instance's own parts are made faster than found.
+const FUNCTIONS_WORTH_A_SLOT: usize = 256;
+
+/// Whether instances of a module are made of anything that is worth keeping.
+fn is_worth_a_slot(module: &CompiledModule) -> bool {
+    let module = module.module();
+    let counts = &module.counts;
+    counts.defined_memories + counts.defined_tables > 0
+        || module.functions.len() >= FUNCTIONS_WORTH_A_SLOT
 }
 
 /// Charges everything that the module defines.

@@ -306,3 +306,47 @@ fn a_pool_that_is_not_strict_never_refuses() {
     engine.shrink_pool();
     assert_eq!(stats(&engine).warm, 0);
 }
+
+/// What has neither memories nor tables is made without a slot, also when there is none left.
+#[test]
+fn small_instances_take_no_slot() {
+    for (name, engine) in configurations(1) {
+        let large = Module::new(&engine, "(module (memory 1))").unwrap();
+        let small = Module::new(&engine, "(module (func (export \"f\") (result i32) i32.const 7))")
+            .unwrap();
+        let _kept = instantiate(&engine, &large).unwrap();
+        for _ in 0..3 {
+            let (mut store, instance) = instantiate(&engine, &small).unwrap();
+            let func = instance.get_typed_func::<(), i32>(&store, "f").unwrap();
+            assert_eq!(func.call(&mut store, ()).unwrap(), 7, "{name}");
+        }
+        assert_eq!((stats(&engine).used, stats(&engine).exhausted), (1, 0), "{name}");
+        assert!(instantiate(&engine, &large).is_err(), "{name}");
+    }
+}
+
+/// A dense memory whose image covers it takes memory for the pages with data only.
+#[test]
+#[cfg(target_os = "linux")]
+fn dense_memories_are_not_filled_with_zeros() {
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    let mut pool = Pool::new();
+    pool.slots_max(200).dense(Some(2 << 20)).reset(ResetMethod::Decommit).strict(true);
+    let engine = Engine::new(Config::new().allocation(Allocation::Pool(pool))).unwrap();
+    let module = r#"(module (memory (export "m") 17) (data (i32.const 70000) "data")
+        (func (export "f") (i32.store (i32.const 200000) (i32.const -1))))"#;
+    let module = Module::new(&engine, module).unwrap();
+    let before = resident();
+    for _ in 0..2 {
+        let mut all: Vec<_> = (0..200).map(|_| instantiate(&engine, &module).unwrap()).collect();
+        for (store, instance) in &mut all {
+            assert_eq!(&memory_bytes(store, *instance)[69_999..70_005], b"\0data\0");
+            instance.get_typed_func::<(), ()>(&*store, "f").unwrap().call(&mut *store, ()).unwrap();
+        }
+        let bytes = resident() - before;
+        assert!(bytes < 200 * (512 << 10), "{bytes} bytes: 17 pages each would be 1.1 MB");
+    }
+}
