@@ -46,6 +46,9 @@ pub struct Module {
     pub data: PrimaryMap<DataIndex, DataSegment>,
     /// Bodies of defined functions.
     pub bodies: PrimaryMap<DefinedFuncIndex, FunctionBody>,
+    /// What validation learned about the bodies; of a restored module nothing: see
+    /// [`Module::facts`].
+    pub(crate) body_facts: PrimaryMap<DefinedFuncIndex, FuncFacts>,
     /// Entities by kind, imported and defined.
     pub counts: ModuleCounts,
     /// Layout of the instances' vmctx.
@@ -273,8 +276,6 @@ pub struct Export {
 pub struct FunctionBody {
     /// Where it is in the module's bytes: from the locals' declaration to the final `end`.
     pub range: Range<u32>,
-    /// What validation learned: see [`Module::facts`].
-    pub(crate) facts: FuncFacts,
 }
 
 /// A constant expression: operators of a stack machine without the final `end`.

@@ -430,7 +430,8 @@ impl<'a> Loader<'a> {
         let facts = bodies::validate(&context, &self.bodies, threads)?;
         for (body, facts) in std::mem::take(&mut self.bodies).into_iter().zip(facts) {
             let range = range(body.body.range());
-            self.module.bodies.push(FunctionBody { range, facts });
+            self.module.bodies.push(FunctionBody { range });
+            self.module.body_facts.push(facts);
         }
         Ok(())
     }
@@ -472,6 +473,7 @@ fn empty(bytes: Arc<[u8]>) -> Module {
         elements: PrimaryMap::new(),
         data: PrimaryMap::new(),
         bodies: PrimaryMap::new(),
+        body_facts: PrimaryMap::new(),
         counts: ModuleCounts::default(),
         layout: VmctxLayout::new(ModuleCounts::default()),
         code_bytes: 0,

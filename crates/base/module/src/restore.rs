@@ -20,7 +20,7 @@ use crate::facts::FuncFacts;
 use crate::features::Features;
 use crate::load;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_abi::wire::{Reader, Writer};
 use wasmparser::BinaryReader;
@@ -111,7 +111,7 @@ impl Module {
             };
         }
         let mut facts = Writer::new();
-        self.bodies.values().for_each(|body| write_facts(&mut facts, &body.facts));
+        self.body_facts.values().for_each(|known| write_facts(&mut facts, known));
         Parts {
             description: describe(self).into(),
             skeleton: self.skeleton(is_folded).into(),
@@ -207,10 +207,11 @@ impl Module {
     /// [`Module::require_body`].
     #[must_use]
     pub fn facts(&self, func: DefinedFuncIndex) -> &FuncFacts {
+        static UNKNOWN: LazyLock<FuncFacts> = LazyLock::new(FuncFacts::default);
         let loaded = self.late.as_ref().and_then(|late| late.loaded.get());
         match loaded.and_then(|loaded| loaded.facts.get(func.as_u32() as usize)) {
             Some(facts) => facts,
-            None => &self.bodies[func].facts,
+            None => self.body_facts.get(func).unwrap_or(&UNKNOWN),
         }
     }
 
@@ -301,9 +302,10 @@ fn read_description(bytes: &[u8], module: &mut Module, wasm_bytes: u32) -> Optio
         module.custom_sections.push(CustomSection { name, range });
     }
     let imported = module.counts.imported_funcs as usize;
+    module.bodies.reserve(module.functions.len() - imported);
     for _ in imported..module.functions.len() {
         let range = read_range(&mut reader, wasm_bytes)?;
-        module.bodies.push(FunctionBody { range, facts: FuncFacts::default() });
+        module.bodies.push(FunctionBody { range });
     }
     reader.is_empty().then_some(())
 }

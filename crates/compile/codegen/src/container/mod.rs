@@ -236,7 +236,8 @@ pub struct Container {
     description: Arc<[u8]>,
     skeleton: Arc<[u8]>,
     facts: Arc<[u8]>,
-    entries: Vec<Entry>,
+    /// The checked entries.
+    index: Arc<[u8]>,
     /// Position of each function's entry plus one; 0: it has none.
     by_func: Box<[u32]>,
     hash: ModuleHash,
@@ -277,7 +278,7 @@ impl Container {
         let hash = ModuleHash::decode(&pieces, header.wasm_bytes, &header.wasm_hash);
         let hash = hash.ok_or(ContainerError::Damaged("the hash of the module"))?;
         let table = read(SectionKind::ImageTable, "the table of images")?;
-        let (entries, by_func) = decode_index(&index, &header)?;
+        let by_func = check_index(&index, &header)?;
         let images = images::decode(&table, contents);
         let images = images.ok_or(ContainerError::Damaged("the table of images"))?;
         Ok(Container {
@@ -285,7 +286,7 @@ impl Container {
             description,
             skeleton,
             facts,
-            entries,
+            index,
             by_func,
             hash,
             images,
@@ -321,7 +322,7 @@ impl Container {
     /// Number of functions that have code here.
     #[must_use]
     pub fn stored_functions(&self) -> usize {
-        self.entries.len()
+        self.entries().count()
     }
 
     /// Whether every function of the module has code here.
@@ -338,7 +339,7 @@ impl Container {
 
     /// Functions that have code here, in the order of their records.
     pub fn functions(&self) -> impl Iterator<Item = DefinedFuncIndex> + '_ {
-        self.entries.iter().map(|entry| entry.func)
+        self.entries().map(|entry| entry.func)
     }
 
     /// All code, if there is so little that it is best linked at once, and all of it is sound.
@@ -349,8 +350,7 @@ impl Container {
             return None;
         }
         let records = read_section(&*self.source, section, "the code").ok()?;
-        let open = |entry: &Entry| entry.take_apart(&records, entry.offset as usize);
-        self.entries.iter().map(open).collect()
+        self.entries().map(|entry| entry.take_apart(&records, entry.offset as usize)).collect()
     }
 
     /// The hash of the module.
@@ -378,9 +378,15 @@ impl Container {
         self.source.read_at(buffer, section.offset + offset)
     }
 
-    fn entry(&self, func: DefinedFuncIndex) -> Option<&Entry> {
+    fn entry(&self, func: DefinedFuncIndex) -> Option<Entry> {
         let at = self.by_func.get(func.as_u32() as usize)?.checked_sub(1)?;
-        self.entries.get(at as usize)
+        let (chunks, _) = self.index.as_chunks();
+        decode_entry(chunks.get(at as usize)?, &self.header)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        let (chunks, _) = self.index.as_chunks();
+        chunks.iter().filter_map(|chunk| decode_entry(chunk, &self.header))
     }
 }
 
@@ -403,10 +409,8 @@ impl std::fmt::Debug for Container {
     }
 }
 
-/// Positions of entries by function, in their order.
-type Index = (Vec<Entry>, Box<[u32]>);
-
-fn decode_index(bytes: &[u8], header: &Header) -> Result<Index, ContainerError> {
+/// Checks all entries, and finds the position of each function's.
+fn check_index(bytes: &[u8], header: &Header) -> Result<Box<[u32]>, ContainerError> {
     const DAMAGED: ContainerError = ContainerError::Damaged("the index of functions");
     let (chunks, rest) = bytes.as_chunks::<ENTRY_BYTES>();
     // A function takes at least a byte of the skeleton: the number cannot be made up.
@@ -414,15 +418,16 @@ fn decode_index(bytes: &[u8], header: &Header) -> Result<Index, ContainerError> 
     if !rest.is_empty() || u64::from(header.functions) > room {
         return Err(DAMAGED);
     }
-    let records = header.section(SectionKind::Records).bytes;
-    let mut entries = Vec::with_capacity(chunks.len());
     let mut by_func = vec![0u32; header.functions as usize].into_boxed_slice();
-    for chunk in chunks {
-        let entry = Entry::decode(chunk, header.functions, records).ok_or(DAMAGED)?;
-        entries.push(entry);
-        by_func[entry.func.as_u32() as usize] = entries.len() as u32;
+    for (at, chunk) in (1..).zip(chunks) {
+        let entry = decode_entry(chunk, header).ok_or(DAMAGED)?;
+        by_func[entry.func.as_u32() as usize] = at;
     }
-    Ok((entries, by_func))
+    Ok(by_func)
+}
+
+fn decode_entry(bytes: &[u8; ENTRY_BYTES], header: &Header) -> Option<Entry> {
+    Entry::decode(bytes, header.functions, header.section(SectionKind::Records).bytes)
 }
 
 fn read_bytes(source: &dyn ReadAt, section: Section) -> Result<Arc<[u8]>, ContainerError> {
