@@ -64,18 +64,33 @@ pub const CACHE_VARIABLE: &str = "WASMOOR_CACHE_DIR";
 ///
 /// # Errors
 /// It cannot be started, or runs longer than `limit`; it is killed then.
-pub fn finish(mut command: Command, stdin: &[u8], limit: Duration) -> Result<Finished> {
+pub fn finish(command: Command, stdin: &[u8], limit: Duration) -> Result<Finished> {
+    run(command, Some(stdin), limit)
+}
+
+/// As [`finish`] with an input that never comes to anything, nor to its end.
+///
+/// # Errors
+/// As [`finish`].
+pub fn finish_with_open_stdin(command: Command, limit: Duration) -> Result<Finished> {
+    run(command, None, limit)
+}
+
+fn run(mut command: Command, stdin: Option<&[u8]>, limit: Duration) -> Result<Finished> {
     if !command.get_envs().any(|(name, _)| name == CACHE_VARIABLE) {
         command.env(CACHE_VARIABLE, "off");
     }
     let shown = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start {shown}"))?;
-    let input = child.stdin.take();
+    let mut input = child.stdin.take();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (status, stdout, stderr) = std::thread::scope(|scope| {
         // A program may end without reading its input.
-        scope.spawn(move || input.map(|mut input| input.write_all(stdin)));
+        if let Some(stdin) = stdin {
+            let input = input.take();
+            scope.spawn(move || input.map(|mut input| input.write_all(stdin)));
+        }
         let stdout = scope.spawn(move || drain(stdout));
         let stderr = scope.spawn(move || drain(stderr));
         let status = wait(&mut child, limit);

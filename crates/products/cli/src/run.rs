@@ -178,6 +178,7 @@ fn guest_thread(
         .thread_stack(thread_stack_bytes(args)?)
         .store_limits(limits.clone())
         .network(network::network(args))
+        .working_dir(args.cwd.as_deref().unwrap_or("/"))
         .build();
     let mut store = Store::new(module.engine(), thread).map_err(Failure::error)?;
     store.set_limits(limits);

@@ -6,6 +6,7 @@ use crate::meter::{Limits, Meter};
 use crate::random::{SharedRandom, SystemRandom};
 use crate::resolve::Resolver;
 use crate::table::DescriptorTable;
+use crate::working_dir::WorkingDir;
 use std::sync::Arc;
 
 /// The host's side of a guest.
@@ -24,6 +25,8 @@ pub struct Core {
     pub random: SharedRandom,
     /// How its paths are resolved.
     pub resolver: Resolver,
+    /// Where it is, in a world in which absolute paths and `./` mean something.
+    pub working_dir: Option<Arc<WorkingDir>>,
 }
 
 /// What limits and stops a guest.
@@ -51,6 +54,7 @@ impl Core {
             clocks: Arc::new(SystemClocks),
             random: SharedRandom::new(SystemRandom::default()),
             resolver: Resolver::new(),
+            working_dir: None,
         }
     }
 }

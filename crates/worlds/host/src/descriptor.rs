@@ -403,6 +403,21 @@ impl Descriptor {
         self.mount_name.as_deref()
     }
 
+    /// The terminal that it is.
+    #[must_use]
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        match &self.object {
+            Object::Kernel(handed) if handed.is_terminal => Some(handed.fd.as_fd()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a mount.
+    #[must_use]
+    pub fn is_mount(&self) -> bool {
+        self.mount_name.is_some()
+    }
+
     /// The rights as the guest sees them: its own, as far as they make sense for what it is, and
     /// those of whatever it opens from here.
     ///

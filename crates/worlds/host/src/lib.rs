@@ -43,6 +43,7 @@ pub mod stat;
 pub mod stream;
 pub mod table;
 pub mod vectored;
+pub mod working_dir;
 
 pub use self::clock::{ClockId, Clocks, FixedClocks, SystemClocks};
 pub use self::core::{Core, Guard};
@@ -62,6 +63,7 @@ pub use self::stat::{FileKind, FileStat};
 pub use self::stream::{MemoryInput, MemoryOutput, ReadFn, WriteFn};
 pub use self::table::DescriptorTable;
 pub use self::vectored::IoVecs;
+pub use self::working_dir::WorkingDir;
 
 /// The errors and results of system calls, as every function here returns them.
 pub use rustix::io::{Errno, Result};

@@ -276,6 +276,14 @@ impl DescriptorTable {
         Ok(())
     }
 
+    /// The mounts in the table, by number.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<Arc<Descriptor>> {
+        let entries = self.read();
+        let mounts = entries.slots.iter().flatten().filter(|entry| entry.descriptor.is_mount());
+        mounts.map(|entry| Arc::clone(&entry.descriptor)).collect()
+    }
+
     /// Whether a number is closed when the guest becomes another program.
     ///
     /// # Errors

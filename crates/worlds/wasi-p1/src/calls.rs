@@ -25,7 +25,7 @@ pub use self::fd_data::{
     fd_datasync, fd_pread, fd_pwrite, fd_read, fd_seek, fd_sync, fd_tell, fd_write,
 };
 pub use self::paths::{
-    path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open,
+    open, path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open,
     path_readlink, path_remove_directory, path_rename, path_symlink, path_unlink_file,
 };
 pub use self::polling::{poll_oneoff, poll_oneoff_kept};

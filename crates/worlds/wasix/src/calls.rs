@@ -5,7 +5,9 @@
 #![allow(clippy::too_many_arguments, reason = "the interface has as many")]
 
 pub(crate) mod channels;
+pub(crate) mod descriptors;
 pub(crate) mod epoll;
+pub(crate) mod files;
 pub(crate) mod futex;
 pub(crate) mod polling;
 pub(crate) mod processes;
@@ -13,6 +15,7 @@ pub(crate) mod signals;
 mod sock_paths;
 pub(crate) mod socket_options;
 pub(crate) mod sockets;
+pub(crate) mod terminal;
 pub(crate) mod thread_locals;
 pub(crate) mod threads;
 pub(crate) mod transfers;

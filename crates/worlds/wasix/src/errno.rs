@@ -26,7 +26,10 @@ impl Errno {
 
 impl From<p1::Errno> for Errno {
     fn from(errno: p1::Errno) -> Self {
-        Errno(errno.raw())
+        match errno {
+            p1::Errno::Fault => Errno::MEMORY_VIOLATION,
+            other => Errno(other.raw()),
+        }
     }
 }
 

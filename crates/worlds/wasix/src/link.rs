@@ -40,12 +40,15 @@ pub fn add_to_linker<T: Guest>(linker: &mut Linker<T>, module: &Module) -> wasmo
     let mut offers = Offers { linker, module };
     calls::channels::offer(&mut offers)?;
     calls::epoll::offer(&mut offers)?;
+    calls::descriptors::offer(&mut offers)?;
+    calls::files::offer(&mut offers)?;
     calls::futex::offer(&mut offers)?;
     calls::polling::offer(&mut offers)?;
     calls::processes::offer(&mut offers)?;
     calls::signals::offer(&mut offers)?;
     calls::socket_options::offer(&mut offers)?;
     calls::sockets::offer(&mut offers)?;
+    calls::terminal::offer(&mut offers)?;
     calls::threads::offer(&mut offers)?;
     calls::transfers::offer(&mut offers)?;
     unsupported::offer(&mut offers)

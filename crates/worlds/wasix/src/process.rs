@@ -2,6 +2,8 @@
 
 use crate::thread::Thread;
 use crate::threads::Threads;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::termios::{OptionalActions, Termios, tcsetattr};
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +32,8 @@ pub struct Process {
     signal_handler: Mutex<Option<String>>,
     /// Keys of thread-local values that were made: 1 to this.
     local_keys: AtomicU32,
+    /// A terminal that the guest has changed, and how it was.
+    terminal: Mutex<Option<(OwnedFd, Termios)>>,
 }
 
 /// What an embedder decides.
@@ -39,6 +43,7 @@ pub(crate) struct Options {
     pub(crate) threads_max: u32,
     pub(crate) thread_stack_bytes: usize,
     pub(crate) store_limits: StoreLimits,
+    pub(crate) working_dir: String,
 }
 
 impl Process {
@@ -52,6 +57,7 @@ impl Process {
                 threads_max: THREADS_MAX_DEFAULT,
                 thread_stack_bytes: THREAD_STACK_BYTES_DEFAULT,
                 store_limits: StoreLimits::default(),
+                working_dir: "/".to_owned(),
             },
         }
     }
@@ -95,6 +101,24 @@ impl Process {
 
     pub(crate) fn has_local_key(&self, key: u32) -> bool {
         (1..=self.local_keys.load(Ordering::Relaxed)).contains(&key)
+    }
+
+    /// Notes how a terminal is, before the guest changes it for the first time.
+    pub(crate) fn remember_terminal(&self, fd: BorrowedFd<'_>, modes: &Termios) {
+        let mut terminal = lock(&self.terminal);
+        if terminal.is_none()
+            && let Ok(fd) = fd.try_clone_to_owned()
+        {
+            *terminal = Some((fd, modes.clone()));
+        }
+    }
+
+    /// Makes the terminal as it was.
+    pub(crate) fn restore_terminal(&self) {
+        if let Some((fd, modes)) = lock(&self.terminal).take() {
+            // It may be gone; then there is nobody to tell.
+            let _ = tcsetattr(fd, OptionalActions::Now, &modes);
+        }
     }
 
     pub(crate) fn set_signal_handler(&self, name: String) {
@@ -144,6 +168,14 @@ impl ProcessBuilder {
         self
     }
 
+    /// Where the guest begins, as it names it; the root by default. Modules of preview 1 have no
+    /// such place.
+    #[must_use]
+    pub fn working_dir(mut self, path: impl Into<String>) -> Self {
+        self.options.working_dir = path.into();
+        self
+    }
+
     /// The main thread of the process, for its store.
     #[must_use]
     pub fn build(self) -> Thread {
@@ -155,6 +187,7 @@ impl ProcessBuilder {
             program: Mutex::new(None),
             signal_handler: Mutex::new(None),
             local_keys: AtomicU32::new(0),
+            terminal: Mutex::new(None),
         };
         Thread::new(Arc::new(process), MAIN, self.wasi)
     }

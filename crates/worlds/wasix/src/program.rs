@@ -1,6 +1,7 @@
 //! Running: the main thread's instance, those of other threads, and the end of the process.
 
 use crate::errno::Errno;
+use crate::link::is_wasix;
 use crate::thread::Thread;
 use crate::threads::ThreadExit;
 use std::sync::Arc;
@@ -51,7 +52,11 @@ pub fn instantiate<T: Guest>(
 ) -> Result<Instance> {
     let program = Program { pre: linker.instantiate_pre(module)?, engine: linker.engine().clone() };
     let program = Arc::new(program);
-    store.data_mut().thread().process().set_program(Arc::clone(&program) as _);
+    let thread = store.data_mut().thread();
+    thread.process().set_program(Arc::clone(&program) as _);
+    if is_wasix(module) {
+        thread.set_working_dir();
+    }
     attach(store);
     program.pre.instantiate(&mut *store)
 }
@@ -95,6 +100,7 @@ pub fn run<T: Guest>(
         threads.end(result);
     }
     threads.wait_for_all(Instant::now().checked_add(END), &Interrupt::default());
+    process.restore_terminal();
     threads.take_outcome().unwrap_or(Ok(()))
 }
 

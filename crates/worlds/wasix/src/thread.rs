@@ -5,7 +5,7 @@ use crate::process::Process;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmoor_host::poll::PollSet;
-use wasmoor_host::{Core, Interrupt};
+use wasmoor_host::{Core, Interrupt, WorkingDir};
 use wasmoor_wasi_p1::WasiCtx;
 
 /// One thread of a guest: the data of its store.
@@ -86,6 +86,13 @@ impl Thread {
         // As many as there are keys, which are bounded.
         self.locals.insert(key, value);
         Ok(())
+    }
+
+    /// Gives the guest a current directory, and so a meaning to absolute paths.
+    pub(crate) fn set_working_dir(&mut self) {
+        let start = self.process.options().working_dir.as_bytes();
+        let core = self.wasi.core_mut();
+        core.working_dir = Some(Arc::new(WorkingDir::new(start, core.table.mounts())));
     }
 
     pub(crate) fn set_interrupt(&mut self, interrupt: Interrupt) {

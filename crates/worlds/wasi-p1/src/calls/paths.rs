@@ -6,6 +6,7 @@ use crate::abi::{Out, Version, timestamps};
 use crate::context::WasiCtx;
 use crate::errno::Errno;
 use rustix::fs::OFlags;
+use std::sync::Arc;
 use wasmoor_host::charge;
 use wasmoor_host::files::{self, At};
 use wasmoor_host::path::text_from_guest;
@@ -20,12 +21,58 @@ fn follows(lookup_flags: u32) -> Result<bool> {
     }
 }
 
-fn guest_path(memory: &GuestMemory<'_>, path: u32, len: u32) -> Result<GuestPath> {
-    Ok(GuestPath::from_guest(memory.slice(path, len)?)?)
-}
-
 /// A call's descriptor, path and length of the path, with the right that the descriptor needs.
 type Named = ([u32; 3], Rights);
+
+/// A descriptor that paths may start from.
+struct Directory {
+    descriptor: Arc<Descriptor>,
+    rights: Rights,
+}
+
+fn directory(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<Directory> {
+    let descriptor = descriptor(ctx, fd, rights)?;
+    descriptor.node()?;
+    Ok(Directory { descriptor, rights })
+}
+
+impl Directory {
+    /// A path from here; in a world with a current directory it may start elsewhere.
+    fn path(
+        self,
+        ctx: &WasiCtx,
+        memory: &GuestMemory<'_>,
+        [path, path_len]: [u32; 2],
+    ) -> Result<Start> {
+        let text = memory.slice(path, path_len)?;
+        if let Some(dir) = &ctx.core.working_dir {
+            let text = text_from_guest(text)?;
+            let is_mount = self.descriptor.is_mount();
+            if text.starts_with(b"/") || (is_mount && text.starts_with(b"./")) {
+                let (directory, path) = dir.locate(&text)?;
+                let allowed = directory.allows(self.rights);
+                return if allowed {
+                    Ok(Start { directory, path })
+                } else {
+                    Err(Errno::NotCapable)
+                };
+            }
+        }
+        Ok(Start { directory: self.descriptor, path: GuestPath::from_guest(text)? })
+    }
+}
+
+/// A path and the directory that it starts from.
+struct Start {
+    directory: Arc<Descriptor>,
+    path: GuestPath,
+}
+
+impl Start {
+    fn at(&self) -> Result<At<'_>> {
+        Ok(At { node: self.directory.node()?, path: &self.path })
+    }
+}
 
 /// Does `work` on a path.
 fn on_path(
@@ -34,10 +81,8 @@ fn on_path(
     ([fd, path, path_len], rights): Named,
     work: impl FnOnce(&Core, At<'_>) -> wasmoor_host::Result<()>,
 ) -> Result {
-    let start = descriptor(ctx, fd, rights)?;
-    let node = start.node()?;
-    let path = &guest_path(memory, path, path_len)?;
-    Ok(work(&ctx.core, At { node, path })?)
+    let start = directory(ctx, fd, rights)?.path(ctx, memory, [path, path_len])?;
+    Ok(work(&ctx.core, start.at()?)?)
 }
 
 /// Runs what makes a new name, charged to the guest's meter.
@@ -57,11 +102,10 @@ fn on_paths(
     ([new_fd, new_path, new_path_len], new_rights): Named,
     work: impl FnOnce(&Core, At<'_>, At<'_>) -> wasmoor_host::Result<()>,
 ) -> Result {
-    let (old, new) = (descriptor(ctx, old_fd, old_rights)?, descriptor(ctx, new_fd, new_rights)?);
-    let (old, new) = (old.node()?, new.node()?);
-    let old_path = &guest_path(memory, old_path, old_path_len)?;
-    let new_path = &guest_path(memory, new_path, new_path_len)?;
-    let (from, to) = (At { node: old, path: old_path }, At { node: new, path: new_path });
+    let (old, new) = (directory(ctx, old_fd, old_rights)?, directory(ctx, new_fd, new_rights)?);
+    let old = old.path(ctx, memory, [old_path, old_path_len])?;
+    let new = new.path(ctx, memory, [new_path, new_path_len])?;
+    let (from, to) = (old.at()?, new.at()?);
     Ok(work(&ctx.core, from, to)?)
 }
 
@@ -104,12 +148,11 @@ pub(crate) fn filestat_of_path(
     memory: &GuestMemory<'_>,
     [fd, flags, path, path_len, out]: [u32; 5],
 ) -> Result {
-    let start = descriptor(ctx, fd, Rights::PATH_FILESTAT_GET)?;
-    let node = start.node()?;
+    let start = directory(ctx, fd, Rights::PATH_FILESTAT_GET)?;
     let follow = follows(flags)?;
     let out = Out::new(memory, out, version.filestat_bytes())?;
-    let path = &guest_path(memory, path, path_len)?;
-    version.put_filestat(out, &files::stat(&ctx.core.resolver, At { node, path }, follow)?);
+    let start = start.path(ctx, memory, [path, path_len])?;
+    version.put_filestat(out, &files::stat(&ctx.core.resolver, start.at()?, follow)?);
     Ok(())
 }
 
@@ -129,11 +172,10 @@ pub fn path_filestat_set_times(
     modified: u64,
     time_flags: u32,
 ) -> Result {
-    let start = descriptor(ctx, fd, Rights::PATH_FILESTAT_SET_TIMES)?;
-    let node = start.node()?;
+    let start = directory(ctx, fd, Rights::PATH_FILESTAT_SET_TIMES)?;
     let (follow, times) = (follows(flags)?, timestamps(accessed, modified, time_flags)?);
-    let path = &guest_path(memory, path, path_len)?;
-    Ok(files::set_times(&ctx.core.resolver, At { node, path }, &times, follow)?)
+    let start = start.path(ctx, memory, [path, path_len])?;
+    Ok(files::set_times(&ctx.core.resolver, start.at()?, &times, follow)?)
 }
 
 /// Makes a second name for a file.
@@ -191,23 +233,40 @@ pub fn path_open(
     status: u32,
     out: u32,
 ) -> Result {
+    let flags = [fd, flags, path, path_len, open_flags, status];
+    open(ctx, memory, flags, [rights, inheriting], false, out)
+}
+
+/// [`path_open`] of a descriptor that may be closed when the guest becomes another program: for
+/// worlds that know that. The first numbers are those of the call but for the rights, in order.
+///
+/// # Errors
+/// As [`path_open`].
+pub fn open(
+    ctx: &WasiCtx,
+    memory: &GuestMemory<'_>,
+    [fd, flags, path, path_len, open_flags, status]: [u32; 6],
+    [rights, inheriting]: [u64; 2],
+    close_on_exec: bool,
+    out: u32,
+) -> Result {
     let wanted = Rights::from_bits_truncate(rights);
     let (mut how, needed) = kernel_flags(open_flags, wanted)?;
     how |= status_flags(status)?.to_kernel();
     let follow = follows(flags)?;
-    let parent = descriptor(ctx, fd, needed)?;
-    let node = parent.node()?;
+    let start = directory(ctx, fd, needed)?;
     let out = Out::for_u32(memory, out)?;
-    let path = &guest_path(memory, path, path_len)?;
+    let start = start.path(ctx, memory, [path, path_len])?;
     let core = &ctx.core;
     let place = core.table.reserve()?;
-    let at = At { node, path };
+    let at = start.at()?;
     let meter = &*core.guard.meter;
     let open = || charge::open(meter, &core.resolver, at, how, follow);
     let opened = core.guard.interrupt.retry(open)?;
     let inheriting = Rights::from_bits_truncate(inheriting);
-    let descriptor = Descriptor::opened(&parent, opened, wanted, inheriting);
-    out.put(&ctx.core.table.insert(place, descriptor)?.to_le_bytes());
+    let descriptor = Descriptor::opened(&start.directory, opened, wanted, inheriting);
+    let fd = ctx.core.table.insert_from(0, place, descriptor, close_on_exec)?;
+    out.put(&fd.to_le_bytes());
     Ok(())
 }
 
@@ -246,12 +305,11 @@ pub fn path_readlink(
     buf_len: u32,
     used: u32,
 ) -> Result {
-    let start = descriptor(ctx, fd, Rights::PATH_READLINK)?;
-    let node = start.node()?;
+    let start = directory(ctx, fd, Rights::PATH_READLINK)?;
     let out = Out::for_u32(memory, used)?;
     let room = memory.slice(buf, buf_len)?;
-    let path = &guest_path(memory, path, path_len)?;
-    let target = files::read_link(&ctx.core.resolver, At { node, path })?;
+    let start = start.path(ctx, memory, [path, path_len])?;
+    let target = files::read_link(&ctx.core.resolver, start.at()?)?;
     out.put_count(room.copy_from(target.to_bytes()))
 }
 
@@ -304,11 +362,11 @@ pub fn path_symlink(
     new_path: u32,
     new_path_len: u32,
 ) -> Result {
-    let start = descriptor(ctx, fd, Rights::PATH_SYMLINK)?;
-    let node = start.node()?;
+    let start = directory(ctx, fd, Rights::PATH_SYMLINK)?;
     let target = text_from_guest(memory.slice(old_path, old_path_len)?)?;
-    let path = &guest_path(memory, new_path, new_path_len)?;
-    let create = || files::symlink(&ctx.core.resolver, &target, At { node, path });
+    let start = start.path(ctx, memory, [new_path, new_path_len])?;
+    let at = start.at()?;
+    let create = || files::symlink(&ctx.core.resolver, &target, at);
     Ok(creation(&ctx.core, target.len(), create)?)
 }
 

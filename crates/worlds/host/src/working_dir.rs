@@ -1,0 +1,207 @@
+//! The directory of a guest: what absolute paths, and paths relative to where it is, stand for.
+//!
+//! Preview 1 knows paths beneath a descriptor only. Worlds with a current directory name it by a path
+//! of the guest; the mount that covers a path is the one with the longest name, by components. `..` is
+//! taken off before that, as text: no path of a guest leads out of the mount in which it ends.
+
+use crate::descriptor::Descriptor;
+use crate::files::{self, At};
+use crate::limits::PATH_BYTES_MAX;
+use crate::path::GuestPath;
+use crate::resolve::Resolver;
+use rustix::fs::OFlags;
+use rustix::io::{Errno, Result};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Where a guest is, among its mounts.
+#[derive(Debug)]
+pub struct WorkingDir {
+    /// Absolute, in normal form.
+    path: RwLock<Vec<u8>>,
+    mounts: Vec<Mounted>,
+}
+
+#[derive(Debug)]
+struct Mounted {
+    /// The mount's name in normal form.
+    name: Vec<u8>,
+    descriptor: Arc<Descriptor>,
+}
+
+impl WorkingDir {
+    /// The directory `path` among these mounts; names of mounts that are relative start there.
+    #[must_use]
+    pub fn new(path: &[u8], mounts: impl IntoIterator<Item = Arc<Descriptor>>) -> Self {
+        let path = normal(b"/", path);
+        let mounted = |descriptor: Arc<Descriptor>| {
+            let name = normal(&path, descriptor.mount_name()?.as_bytes());
+            Some(Mounted { name, descriptor })
+        };
+        let mut mounts: Vec<Mounted> = mounts.into_iter().filter_map(mounted).collect();
+        // Of two with one name the first counts, as for libraries.
+        mounts.sort_by_key(|mount| std::cmp::Reverse(mount.name.len()));
+        WorkingDir { path: RwLock::new(path), mounts }
+    }
+
+    /// The path, without a NUL.
+    #[must_use]
+    pub fn path(&self) -> Vec<u8> {
+        self.path.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes to a directory.
+    ///
+    /// # Errors
+    /// `ENOENT` where there is none, `ENOTDIR` for anything else, `EPERM` for a link that leaves its
+    /// mount, `ENAMETOOLONG`.
+    pub fn change(&self, resolver: &Resolver, path: &[u8]) -> Result<()> {
+        let (descriptor, rest, full) = self.find(path)?;
+        let at = At { node: descriptor.node()?, path: &rest };
+        files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, true)?;
+        *self.path.write().unwrap_or_else(PoisonError::into_inner) = full;
+        Ok(())
+    }
+
+    /// The mount in which a path lies, absolute or relative to here, and the path from there on.
+    ///
+    /// # Errors
+    /// `ENOENT` for the empty path and where nothing is mounted, `ENAMETOOLONG`, `EILSEQ` for a NUL.
+    pub fn locate(&self, path: &[u8]) -> Result<(Arc<Descriptor>, GuestPath)> {
+        let (descriptor, rest, _) = self.find(path)?;
+        Ok((descriptor, rest))
+    }
+
+    fn find(&self, path: &[u8]) -> Result<(Arc<Descriptor>, GuestPath, Vec<u8>)> {
+        if path.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        let full = normal(&self.path.read().unwrap_or_else(PoisonError::into_inner), path);
+        if full.len() >= PATH_BYTES_MAX {
+            return Err(Errno::NAMETOOLONG);
+        }
+        let covers = |mount: &&Mounted| beneath(&full, &mount.name).is_some();
+        let mount = self.mounts.iter().find(covers).ok_or(Errno::NOENT)?;
+        let mut rest = beneath(&full, &mount.name).unwrap_or_default().to_vec();
+        if rest.is_empty() {
+            rest.push(b'.');
+        }
+        // What must be a directory still must.
+        if path.ends_with(b"/") || path.ends_with(b"/.") {
+            rest.push(b'/');
+        }
+        Ok((Arc::clone(&mount.descriptor), GuestPath::new(&rest)?, full))
+    }
+}
+
+/// The path from a directory on, if it lies in it; both are in normal form.
+fn beneath<'a>(path: &'a [u8], directory: &[u8]) -> Option<&'a [u8]> {
+    if directory == b"/" {
+        return path.strip_prefix(b"/");
+    }
+    match path.strip_prefix(directory)? {
+        [] => Some(&[]),
+        [b'/', rest @ ..] => Some(rest),
+        _ => None,
+    }
+}
+
+/// A path without `.`, `..` and needless slashes, from `start` on if it is relative.
+fn normal(start: &[u8], path: &[u8]) -> Vec<u8> {
+    let start = if path.starts_with(b"/") { &[][..] } else { start };
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in start.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
+        match name {
+            b"" | b"." => {}
+            b".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    let mut full = Vec::with_capacity(start.len() + path.len() + 1);
+    for name in &names {
+        full.push(b'/');
+        full.extend_from_slice(name);
+    }
+    if names.is_empty() {
+        full.push(b'/');
+    }
+    full
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mount::Mount;
+
+    #[test]
+    fn normal_forms() {
+        for (start, path, expect) in [
+            ("/", "a", "/a"),
+            ("/a/b", "../c", "/a/c"),
+            ("/a", "../../..", "/"),
+            ("/a", "/x//y/./z/", "/x/y/z"),
+            ("/a", ".", "/a"),
+            ("/", "", "/"),
+        ] {
+            let got = normal(start.as_bytes(), path.as_bytes());
+            assert_eq!(String::from_utf8(got).unwrap(), expect, "{start} {path}");
+        }
+    }
+
+    fn mounted(names: &[(&std::path::Path, &str)]) -> WorkingDir {
+        let mounts = names.iter().map(|(host, guest)| {
+            let (name, node) = Mount::open(host, *guest, false).unwrap().into_parts();
+            Arc::new(Descriptor::mount(name, node))
+        });
+        WorkingDir::new(b"/", mounts)
+    }
+
+    #[test]
+    fn relative_mounts_start_where_the_guest_is() {
+        let root = tempfile::tempdir().unwrap();
+        let (name, node) = Mount::open(root.path(), ".", false).unwrap().into_parts();
+        let dir = WorkingDir::new(b"work", [Arc::new(Descriptor::mount(name, node))]);
+        assert_eq!(dir.path(), b"/work");
+        assert!(dir.locate(b"x").is_ok() && dir.locate(b"/work/x").is_ok());
+        assert_eq!(dir.locate(b"/x").map(|_| ()), Err(Errno::NOENT));
+    }
+
+    #[test]
+    fn the_longest_mount_covers_a_path() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("inner/deep")).unwrap();
+        std::fs::write(root.path().join("file"), "").unwrap();
+        std::os::unix::fs::symlink("/", root.path().join("out")).unwrap();
+        let inner = root.path().join("inner");
+        let dir = mounted(&[(root.path(), "/data"), (&inner, "/data/in")]);
+        let locate = |path: &str| {
+            dir.locate(path.as_bytes()).map(|(descriptor, rest)| {
+                let name = descriptor.mount_name().unwrap().to_owned();
+                (name, rest.text().to_str().unwrap().to_owned(), rest.must_be_directory())
+            })
+        };
+        let found = |name: &str, rest: &str, slash| Ok((name.to_owned(), rest.to_owned(), slash));
+        assert_eq!(locate("/data/file"), found("/data", "file", false));
+        assert_eq!(locate("data/file/"), found("/data", "file", true));
+        assert_eq!(locate("/data/in/deep/."), found("/data/in", "deep", true));
+        assert_eq!(locate("/data/in"), found("/data/in", ".", false));
+        assert_eq!(locate("/data/inn"), found("/data", "inn", false));
+        assert_eq!(locate("/data/in/../x"), found("/data", "x", false));
+        for (path, error) in [("/", Errno::NOENT), ("", Errno::NOENT), ("/dat", Errno::NOENT)] {
+            assert_eq!(locate(path), Err(error), "{path}");
+        }
+        assert_eq!(locate(&format!("/data/{}", "x/".repeat(2048))), Err(Errno::NAMETOOLONG));
+        assert_eq!(locate("/data/a\0b"), Err(Errno::ILSEQ));
+        let resolver = Resolver::new();
+        let go = |path: &str| dir.change(&resolver, path.as_bytes());
+        assert_eq!(go("/data/in/deep"), Ok(()));
+        assert_eq!(dir.path(), b"/data/in/deep");
+        assert_eq!(go("../.."), Ok(()));
+        assert_eq!(dir.path(), b"/data");
+        for (path, error) in
+            [("file", Errno::NOTDIR), ("missing", Errno::NOENT), ("out", Errno::PERM)]
+        {
+            assert_eq!(go(path), Err(error), "{path}");
+        }
+        assert_eq!(locate("file"), found("/data", "file", false));
+    }
+}

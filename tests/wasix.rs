@@ -1,0 +1,117 @@
+//! WASIX modules of others run as their authors say: the tests of the proposal for threads, modules of
+//! 2023 and of today.
+//!
+//! They lie beside the checkout or in `$WASMOOR_TESTDATA`; without them the test says so, and fails in
+//! continuous integration.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use wasmoor_tests::binary::{Finished, finish, finish_with_open_stdin, wasmoor};
+use wasmoor_tests::guest::left_out;
+use xtask::corpus;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const TIERS: [&str; 4] = ["auto", "baseline", "optimizing", "mixed:7"];
+
+/// The folder, if it is there.
+fn folder(name: &str) -> Option<PathBuf> {
+    let folder = corpus::testdata().join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    left_out(&folder.display().to_string(), &"set WASMOOR_TESTDATA");
+    None
+}
+
+fn command(tier: &str, options: &[&str], module: &Path) -> Command {
+    let mut command = Command::new(wasmoor());
+    command.args(["run", "--tier", tier]).args(options).arg(module);
+    command
+}
+
+/// The status that a test of the proposal wants, as the file beside it says.
+fn wanted_status(module: &Path) -> i32 {
+    let Ok(text) = std::fs::read_to_string(module.with_extension("json")) else { return 0 };
+    let spec: serde_json::Value = serde_json::from_str(&text).expect("the file is JSON");
+    spec.get("exit_code").and_then(serde_json::Value::as_i64).unwrap_or(0) as i32
+}
+
+#[test]
+fn the_tests_of_the_threads_proposal_pass() {
+    let Some(folder) = folder("wasi/threads") else { return };
+    let mut modules: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .collect();
+    modules.sort();
+    assert_eq!(modules.len(), 15, "{modules:?}");
+    in_each_tier(|tier| {
+        for module in &modules {
+            // Some wait for their input, which must not end before they do.
+            let finished = finish_with_open_stdin(command(tier, &[], module), LIMIT);
+            let finished = finished.unwrap_or_else(|why| panic!("{module:?}, {tier}: {why}"));
+            let status = finished.status.code();
+            assert_eq!(status, Some(wanted_status(module)), "{module:?}, {tier}: {finished:?}");
+        }
+    });
+}
+
+/// Programs wait most of the time, so tiers need not.
+fn in_each_tier(check: impl Fn(&str) + Sync) {
+    std::thread::scope(|scope| {
+        for tier in TIERS {
+            let check = &check;
+            scope.spawn(move || check(tier));
+        }
+    });
+}
+
+/// A module with what it prints.
+struct Case {
+    module: &'static str,
+    options: &'static [&'static str],
+    stdin: &'static str,
+    stdout: &'static str,
+}
+
+const CASES: &[Case] = &[
+    Case { module: "own/threads.wasm", options: &[], stdin: "", stdout: "400000\n" },
+    Case {
+        module: "legacy-2023/example-condvar.wasm",
+        options: &[],
+        stdin: "",
+        stdout: "condvar1 thread spawn\ncondvar1 thread started\n\
+                 condvar1 thread sleep(1sec) start\ncondvar loop\ncondvar wait\n\
+                 condvar1 thread sleep(1sec) end\ncondvar1 thread set condition\n\
+                 condvar1 thread notify\ncondvar woken\ncondvar parent done\n\
+                 condvar1 thread exit\nall done\n",
+    },
+];
+
+/// Lines, sorted: threads print in any order.
+fn lines(finished: &Finished) -> Vec<String> {
+    sorted(&finished.stdout())
+}
+
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn modules_of_both_ages_run() {
+    let Some(folder) = folder("wasix") else { return };
+    in_each_tier(|tier| {
+        for case in CASES {
+            let command = command(tier, case.options, &folder.join(case.module));
+            let name = format!("{}, {tier}", case.module);
+            let finished = finish(command, case.stdin.as_bytes(), LIMIT);
+            let finished = finished.unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert!(finished.status.success(), "{name}: {finished:?}");
+            assert_eq!(lines(&finished), sorted(case.stdout), "{name}");
+        }
+    });
+}
