@@ -147,8 +147,10 @@ fn the_second_run_compiles_nothing_and_the_cache_can_be_emptied() {
         let other = with_cache(&cache, flags, "add");
         assert!(other.contains("0 functions compiled earlier"), "{flags:?}: {other}");
     }
+    let eager = with_cache(&cache, &["--eager"], "add");
+    assert!(!eager.contains("loaded       0 functions") && eager.contains("0 of "), "{eager}");
     let status = run(&cache, &["cache", "status"]).stdout();
-    assert!(status.contains("modules      2\n"), "{status}");
+    assert!(status.contains("modules      3\n"), "{status}");
     prints(&run(&cache, &["cache", "clean", "--keep", "1G"]), "removed 0 B\n");
     assert!(run(&cache, &["cache", "clean"]).stdout().starts_with("removed "));
     let status = run(&cache, &["cache", "status"]).stdout();

@@ -150,7 +150,7 @@ impl Module {
         Self::load(engine, binary.as_ref().into(), options, &|_, _| {})
     }
 
-    fn load(
+    pub(crate) fn load(
         engine: &Engine,
         bytes: Arc<[u8]>,
         options: &ModuleOptions,

@@ -358,3 +358,27 @@ fn counts_of_fuel(cache: &Cache, engine: &Engine, bytes: &[u8]) -> [usize; 2] {
         loaded
     })
 }
+
+/// An eager engine stores all functions, and uses nothing less; where it binds them together, nothing.
+#[test]
+fn eager_engines_use_and_keep_all_functions() {
+    let mut fixture = fixture();
+    let calls = r#"(module (func (export "a") (result i32) (call 1))
+        (func (export "b") (result i32) i32.const 2) (func (export "c") (result i32) i32.const 3))"#;
+    let path = fixture.file(&wat::parse_str(calls).expect("valid"));
+    for (tier, second) in [(Tier::Auto, (0, 3)), (Tier::Baseline, (3, 0))] {
+        fixture.engine = Engine::new(Config::new().tier(tier).eager(true)).expect("an engine");
+        let (module, entry, found) = fixture.load(&path);
+        assert!(!found, "{tier:?}");
+        assert_eq!((counts(&module), call(&module, &["a", "b"])), ((3, 0), vec![2, 2]), "{tier:?}");
+        assert_eq!(entry.store(&module).expect("stored"), tier == Tier::Auto, "{tier:?}");
+        let (module, _, found) = fixture.load(&path);
+        assert_eq!(found, tier == Tier::Auto, "{tier:?}");
+        assert_eq!((counts(&module), call(&module, &["a", "c"])), (second, vec![2, 3]), "{tier:?}");
+    }
+    // What a lazy run has stored is another entry, and would not do.
+    fixture.engine = Engine::new(Config::new().tier(Tier::Auto)).expect("an engine");
+    let (module, entry, _) = fixture.load(&path);
+    assert_eq!((call(&module, &["b"]), counts(&module)), (vec![2], (1, 0)));
+    assert!(entry.store(&module).expect("stored"));
+}

@@ -56,7 +56,7 @@ pub(crate) fn load(args: &Run, engine: &Engine, stats: &mut Stats) -> Result<Loa
         let what = "it holds no stored code, and --no-jit runs only what `wasmoor compile` made";
         return Err(Failure::error(what).context(format_args!("`{shown}`")));
     }
-    let cache = if args.eager || args.no_cache { None } else { open_cache(args) };
+    let cache = if args.no_cache { None } else { open_cache(args) };
     if let (Some(cache), Some(file)) = (&cache, &file)
         && let Some((module, entry)) = cache.find(engine, file)
     {

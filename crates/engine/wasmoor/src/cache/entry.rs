@@ -26,7 +26,12 @@ pub struct CacheEntry {
 }
 
 impl CacheEntry {
-    pub(super) fn known(cache: Cache, hash: ModuleHash, module: &Module) -> Self {
+    /// `is_new`: nothing of what the module has is stored yet.
+    pub(super) fn known(cache: Cache, hash: ModuleHash, module: &Module, is_new: bool) -> Self {
+        if is_new {
+            let (pieces, loaded) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            return CacheEntry { cache, hash, pieces, loaded };
+        }
         let pieces = AtomicUsize::new(module.inner.code().published());
         let loaded = AtomicUsize::new(module.compile_stats().functions_loaded);
         CacheEntry { cache, hash, pieces, loaded }
@@ -49,7 +54,9 @@ impl CacheEntry {
             return Ok(false);
         }
         let functions = self.gather(module);
-        if functions.is_empty() || module.engine().inner.config().eager {
+        let is_eager = module.engine().inner.config().eager;
+        if functions.is_empty() || (is_eager && functions.len() < module.description().bodies.len())
+        {
             return Ok(false);
         }
         let name = self.cache.entry_name(module.engine(), self.hash());

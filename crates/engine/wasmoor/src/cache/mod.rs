@@ -11,8 +11,8 @@
 //! left alone for [`SETTLED`] when it was hashed. Everything else is hashed, beside validation.
 //!
 //! Whatever goes wrong in here (no space, damage, a foreign owner) costs time and nothing else:
-//! the module is compiled. Engines that are eager take no part: they want everything compiled
-//! anew, and bind it together. Only a directory that cannot be trusted is an error, of [`Cache::open`].
+//! the module is compiled. An eager engine uses only what has code of all functions, and stores that;
+//! where it would bind functions together, which stored code cannot be, it takes no part. Only a directory that cannot be trusted is an error, of [`Cache::open`].
 
 mod directory;
 mod entry;
@@ -21,7 +21,7 @@ mod key;
 pub use entry::CacheEntry;
 
 use crate::artifact;
-use crate::{Engine, Error, Module, Result};
+use crate::{Engine, Error, Module, ModuleOptions, Result};
 use directory::Directory;
 use key::{FileState, Hash};
 use std::fs::File;
@@ -99,7 +99,7 @@ impl Cache {
         let read = move |buffer: &mut [u8], at| key::read_again(&reopened, len, buffer, at);
         let source = artifact::source(&module_hash, Box::new(read));
         let module = artifact::restore(engine, &container, source).ok()??;
-        let entry = CacheEntry::known(self.clone(), module_hash, &module);
+        let entry = CacheEntry::known(self.clone(), module_hash, &module, false);
         Some((module, entry))
     }
 
@@ -117,15 +117,24 @@ impl Cache {
     ) -> Result<(Module, CacheEntry)> {
         std::thread::scope(|scope| {
             let hashing = scope.spawn(|| ModuleHash::of(&bytes));
-            let module = Module::from_shared(engine, bytes.clone(), progress);
+            // What an eager engine compiles may be there.
+            let mut options = ModuleOptions::new();
+            options.eager(false);
+            let module = Module::load(engine, bytes.clone(), &options, progress);
             let hash = hashing.join().map_err(|_| Error::usage("hashing has panicked"))?;
             let module = module?;
-            if let Some(container) = self.container(engine, hash.root())
+            let container = self.container(engine, hash.root());
+            let is_new = container.is_none();
+            if is_new && engine.inner.config().eager {
+                let all = module.description().bodies.len();
+                module.inner.compile_all(&|done| progress(done, all))?;
+            }
+            if let Some(container) = container
                 && container.header().functions as usize == module.description().bodies.len()
             {
                 artifact::attach(&module.inner, &Arc::new(container));
             }
-            let entry = CacheEntry::known(self.clone(), hash, &module);
+            let entry = CacheEntry::known(self.clone(), hash, &module, is_new);
             if let Some(state) = state {
                 self.inner.directory.write_reference(&state, entry.hash());
             }
@@ -140,12 +149,11 @@ impl Cache {
     }
 
     fn container(&self, engine: &Engine, hash: &Hash) -> Option<Container> {
-        if engine.inner.config().eager {
-            return None;
-        }
+        let is_eager = engine.inner.config().eager;
         let file = self.inner.directory.open_entry(&self.entry_name(engine, hash))?;
         let container = Container::open(Box::new(file), &artifact::identity(engine)).ok()?;
-        (container.header().wasm_hash == *hash).then_some(container)
+        let is_complete = !is_eager || container.is_complete();
+        (is_complete && container.header().wasm_hash == *hash).then_some(container)
     }
 
     fn entry_name(&self, engine: &Engine, hash: &Hash) -> String {
