@@ -17,7 +17,9 @@ use wasmoor_abi::entity::PrimaryMap;
 use wasmoor_abi::*;
 use wasmoor_codegen::container::Container;
 use wasmoor_memory::MemoryImage;
-use wasmoor_module::{ConstExpr, ConstOp, DataMode, ElementItems, ElementMode, Module};
+use wasmoor_module::{
+    ConstExpr, ConstOp, DataMode, DataSegment, ElementItems, ElementMode, Module,
+};
 
 /// A table's list of functions may be this many times as long as there are elements.
 const SPARSE_FACTOR_MAX: usize = 8;
@@ -31,6 +33,8 @@ const NULL: u32 = u32::MAX;
 pub(crate) struct InitialState {
     tables: Option<PrimaryMap<DefinedTableIndex, Box<[u32]>>>,
     memories: Option<Box<[Vec<DataIndex>]>>,
+    /// Which data segments are dropped before anything of an instance runs: the folded ones.
+    dropped_data: Box<[bool]>,
     images: OnceLock<Images>,
     /// Of a restored module without active data segments: where the contents of memories are.
     pub(crate) stored: OnceLock<Arc<Container>>,
@@ -43,9 +47,14 @@ type Images = Box<[Option<Arc<MemoryImage>>]>;
 
 impl InitialState {
     pub(crate) fn new(module: &Module) -> Self {
+        let memories = fold_memories(module);
+        let is_dropped = |segment: &DataSegment| {
+            memories.is_some() && matches!(segment.mode, DataMode::Active { .. })
+        };
         InitialState {
             tables: fold_tables(module),
-            memories: fold_memories(module),
+            dropped_data: module.data.values().map(is_dropped).collect(),
+            memories,
             images: OnceLock::new(),
             stored: OnceLock::new(),
             used: AtomicBool::new(false),
@@ -55,6 +64,17 @@ impl InitialState {
     /// Whether element segments are in the tables' lists, and need not be copied.
     pub(crate) fn has_tables(&self) -> bool {
         self.tables.is_some()
+    }
+
+    /// The active data segments of each memory that the module defines, where instances may have
+    /// them from the start.
+    pub(crate) fn folded_data(&self) -> Option<&[Vec<DataIndex>]> {
+        self.memories.as_deref()
+    }
+
+    /// Which data segments are dropped before anything of an instance runs, by index.
+    pub(crate) fn dropped_data(&self) -> &[bool] {
+        &self.dropped_data
     }
 
     /// The function that an element of a table begins as; `None`: null.

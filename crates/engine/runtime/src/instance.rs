@@ -52,13 +52,16 @@ pub(crate) struct InstanceParts {
     references: Box<[UnsafeCell<FuncRef>]>,
     pub(crate) dropped_elems: Box<[bool]>,
     pub(crate) dropped_data: Box<[bool]>,
+    /// Others are dropped than at the beginning.
+    pub(crate) has_dropped_data: bool,
 }
 
 // SAFETY: the parts of no instance are plain memory; the addresses in it are not followed.
 unsafe impl Send for InstanceParts {}
 
 impl InstanceParts {
-    fn new(module: &Module) -> Self {
+    fn new(compiled: &CompiledModule) -> Self {
+        let module = compiled.module();
         InstanceParts {
             vmctx: VmctxBlock::new(module.layout.size()),
             memories: PrimaryMap::new(),
@@ -67,18 +70,21 @@ impl InstanceParts {
             imported_funcs: Vec::new(),
             references: unset_references(module.functions.len()),
             dropped_elems: vec![false; module.elements.len()].into(),
-            dropped_data: vec![false; module.data.len()].into(),
+            dropped_data: compiled.initial().dropped_data().into(),
+            has_dropped_data: false,
         }
     }
 
     /// Forgets everything that was of the instance alone.
-    pub(crate) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self, compiled: &CompiledModule) {
         self.vmctx.clear();
         self.memories.clear();
         self.tables.clear();
         self.globals.clear();
         self.dropped_elems.fill(false);
-        self.dropped_data.fill(false);
+        if std::mem::take(&mut self.has_dropped_data) {
+            self.dropped_data.copy_from_slice(compiled.initial().dropped_data());
+        }
         self.imported_funcs.clear();
     }
 }
@@ -91,7 +97,7 @@ impl Instance {
         parts: Option<InstanceParts>,
         store: &mut StoreInner,
     ) -> Box<Self> {
-        let parts = parts.unwrap_or_else(|| InstanceParts::new(module.module()));
+        let parts = parts.unwrap_or_else(|| InstanceParts::new(&module));
         let (tags, filling) = (PrimaryMap::new(), Mutex::new(()));
         let mut instance = Box::new(Instance { id, module, parts, tags, filling, lease: None });
         let header = VmctxHeader {

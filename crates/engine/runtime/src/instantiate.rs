@@ -216,7 +216,6 @@ fn copy_segments(
     id: InstanceId,
 ) -> Result<(), Error> {
     let module = compiled.module();
-    let imported = module.counts.imported_memories;
     for (index, segment) in &module.elements {
         match &segment.mode {
             ElementMode::Passive => {}
@@ -232,16 +231,42 @@ fn copy_segments(
             }
         }
     }
+    if let Some(folded) = compiled.initial().folded_data() {
+        return copy_folded_data(store, module, id, folded);
+    }
     for (index, segment) in &module.data {
         if let DataMode::Active { memory, offset } = &segment.mode {
-            let entity = store.instances[id].parts.memories[*memory];
-            if memory.as_u32() < imported || !store.memories[entity].has_image() {
-                let dst = eval_index(store, id, offset, module.memories[*memory].index64);
-                let len = module.data_bytes(index).len() as u32;
-                libcalls::memory_init_in(store, id, *memory, index, dst, 0, len)
+            let dst = eval_index(store, id, offset, module.memories[*memory].index64);
+            let len = module.data_bytes(index).len() as u32;
+            libcalls::memory_init_in(store, id, *memory, index, dst, 0, len)
+                .map_err(Error::trap)?;
+            let parts = &mut store.instances[id].parts;
+            parts.dropped_data[index.index()] = true;
+            parts.has_dropped_data = true;
+        }
+    }
+    Ok(())
+}
+
+/// Copies the active data segments of memories that do not begin with an image of them. They
+/// are dropped already, which nobody can have seen.
+fn copy_folded_data(
+    store: &StoreInner,
+    module: &Module,
+    id: InstanceId,
+    folded: &[Vec<DataIndex>],
+) -> Result<(), Error> {
+    for (memory, data) in (module.counts.imported_memories..).zip(folded) {
+        let memory = MemoryIndex::from_u32(memory);
+        if data.is_empty() || store.memory(store.instances[id].parts.memories[memory]).has_image() {
+            continue;
+        }
+        for &index in data {
+            if let DataMode::Active { offset, .. } = &module.data[index].mode {
+                let dst = eval_index(store, id, offset, module.memories[memory].index64);
+                libcalls::write_data(store, id, memory, module.data_bytes(index), dst)
                     .map_err(Error::trap)?;
             }
-            store.instances[id].parts.dropped_data[index.index()] = true;
         }
     }
     Ok(())

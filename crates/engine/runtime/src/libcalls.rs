@@ -151,8 +151,10 @@ entry_points! {
 
     fn data_drop(store, id, data: u32) {
         // What is not there is an active segment of a restored module: dropped already.
-        if let Some(dropped) = store.instances[id].parts.dropped_data.get_mut(data as usize) {
+        let parts = &mut store.instances[id].parts;
+        if let Some(dropped) = parts.dropped_data.get_mut(data as usize) {
             *dropped = true;
+            parts.has_dropped_data = true;
         }
         Ok(0)
     }
@@ -277,8 +279,19 @@ pub(crate) fn memory_init_in(
     let bytes = segment(bytes.len(), src, len)
         .map(|range| &bytes[range])
         .ok_or(TrapCode::MemoryOutOfBounds)?;
-    let memory = store.memory(instance.parts.memories[memory]);
-    let dst = range(memory, dst, u64::from(len))?;
+    write_data(store, id, memory, bytes, dst)
+}
+
+/// Writes data to a memory of an instance.
+pub(crate) fn write_data(
+    store: &StoreInner,
+    id: InstanceId,
+    memory: MemoryIndex,
+    bytes: &[u8],
+    dst: u64,
+) -> Result<(), TrapCode> {
+    let memory = store.memory(store.instances[id].parts.memories[memory]);
+    let dst = range(memory, dst, bytes.len() as u64)?;
     if memory.shared().is_some() {
         // SAFETY: the range lies in the memory.
         unsafe { wasmoor_memory::store_bytes(dst, bytes) };

@@ -205,7 +205,7 @@ pub(crate) fn release(store: &mut StoreInner, instance: Box<Instance>, is_touche
         }
         lease.content.tables.push_back(storage);
     }
-    parts.reset();
+    parts.reset(&compiled);
     lease.content.parts = Some(parts);
     lease.give_back(compiled.affinity(), is_touched);
 }
