@@ -55,9 +55,6 @@ impl Waiter {
 
     fn set(&self, woken: bool) {
         *lock(&self.woken) = woken;
-        if woken {
-            self.changed.notify_all();
-        }
     }
 
     fn is_woken(&self) -> bool {
@@ -144,7 +141,11 @@ impl ParkingLot {
         let queued = Queued { lot: self, address, waiter };
         loop {
             match waiter.sleep(is_asked, deadline) {
-                Sleep::Woken => return Ok(Waited::Woken),
+                Sleep::Woken => {
+                    // It was taken from the queue; whoever did that may still have the lock.
+                    std::mem::forget(queued);
+                    return Ok(Waited::Woken);
+                }
                 Sleep::Asked => serve()?,
                 // Perhaps somebody was quicker than the clock.
                 Sleep::TimedOut => {
@@ -160,19 +161,30 @@ impl ParkingLot {
         if count == 0 {
             return 0;
         }
+        let (first, others) = self.take(address, count);
+        // Without the lock, for which the woken thread would have to wait again. One that sleeps for
+        // something else by now looks and sleeps on.
+        for waiter in first.iter().chain(&others) {
+            waiter.changed.notify_all();
+        }
+        u32::from(first.is_some()) + others.len() as u32
+    }
+
+    /// Takes at most `count` threads, and at least one if there is one, out of their queue and notes
+    /// that they are woken. Most often it is one.
+    fn take(&self, address: usize, count: u32) -> (Option<Arc<Waiter>>, Vec<Arc<Waiter>>) {
         let mut queues = lock(self.shard(address));
-        let Some(queue) = queues.get_mut(&address) else { return 0 };
-        let mut woken = 0;
-        while woken < count
-            && let Some(waiter) = queue.pop_front()
-        {
+        let Some(queue) = queues.get_mut(&address) else { return (None, Vec::new()) };
+        let first = queue.pop_front();
+        let left = queue.len().min((count - 1) as usize);
+        let others: Vec<_> = queue.drain(..left).collect();
+        for waiter in first.iter().chain(&others) {
             waiter.set(true);
-            woken += 1;
         }
         if queue.is_empty() {
             queues.remove(&address);
         }
-        woken
+        (first, others)
     }
 
     /// Takes a waiter out of its queue; false: it is in none any more.

@@ -1,4 +1,4 @@
-//! Pipes, counters of events, and second numbers for descriptors.
+//! Pipes and counters of events.
 
 use super::Result;
 use crate::abi::Out;
@@ -12,30 +12,9 @@ use wasmoor_host::{Descriptor, GuestMemory};
 /// Defines the family.
 pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()> {
     offer!(offers,
-        fd_dup(fd: u32, out: u32);
-        fd_dup2(fd: u32, min: u32, close_on_exec: u32, out: u32);
         fd_event(initial: u64, flags: u32, out: u32);
         fd_pipe(read: u32, write: u32);
     );
-    Ok(())
-}
-
-/// Gives a descriptor a second number, the lowest that is free.
-fn fd_dup(thread: &Thread, memory: &GuestMemory<'_>, fd: u32, out: u32) -> Result {
-    fd_dup2(thread, memory, fd, 0, 0, out)
-}
-
-/// Gives a descriptor a second number, the lowest that is free and at least `min`.
-fn fd_dup2(
-    thread: &Thread,
-    memory: &GuestMemory<'_>,
-    fd: u32,
-    min: u32,
-    close_on_exec: u32,
-    out: u32,
-) -> Result {
-    let out = Out::for_u32(memory, out)?;
-    out.put_u32(thread.core().table.duplicate(fd, min, close_on_exec != 0)?);
     Ok(())
 }
 

@@ -1,0 +1,5 @@
+//! WASIX as its guests see it.
+
+mod calls;
+mod common;
+mod threads;
