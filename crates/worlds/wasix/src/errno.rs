@@ -26,10 +26,7 @@ impl Errno {
 
 impl From<p1::Errno> for Errno {
     fn from(errno: p1::Errno) -> Self {
-        match errno {
-            p1::Errno::Fault => Errno::MEMORY_VIOLATION,
-            other => Errno(other.raw()),
-        }
+        Errno(errno.raw())
     }
 }
 

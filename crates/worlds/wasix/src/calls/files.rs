@@ -75,5 +75,10 @@ fn path_open2(
     }
     let numbers = [fd, flags, path, path_len, open_flags, status];
     let close_on_exec = extended & CLOSE_ON_EXEC != 0;
-    Ok(calls::open(thread.wasi(), memory, numbers, [rights, inheriting], close_on_exec, out)?)
+    let rights = [rights, inheriting];
+    let opened = calls::open(thread.wasi(), memory, numbers, rights, close_on_exec, out);
+    opened.map_err(|errno| match errno {
+        wasmoor_wasi_p1::Errno::Fault => Errno::MEMORY_VIOLATION,
+        other => other.into(),
+    })
 }
