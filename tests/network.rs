@@ -1,10 +1,10 @@
 //! Networking of WASIX guests: the same as of the native program, servers with many connections, and
 //! what the command grants. The command runs each guest as named: tier by `--tier`, on demand.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 use wasmoor_tests::binary::{CACHE_VARIABLE, Finished, finish, wasmoor};
@@ -60,22 +60,29 @@ fn the_record_is_the_native_programs() {
 struct Server {
     child: Child,
     port: u16,
+    /// What it prints after its port.
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
     fn start(args: &[&str]) -> Self {
         let mut command = command(args);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
-        let mut line = String::new();
         let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the guest prints");
+        let mut lines = BufReader::new(stdout).lines();
+        let line = lines.next().expect("the guest prints").expect("the guest prints text");
         let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no port in `{line}`"));
-        Server { child, port }
+        Server { child, port, lines }
     }
 
     fn connect(&self) -> TcpStream {
         connect(self.port)
+    }
+
+    /// The next line that the guest prints.
+    fn line(&mut self) -> String {
+        self.lines.next().expect("the guest prints").expect("the guest prints text")
     }
 
     /// Asks the guest to end; its status.
@@ -193,6 +200,53 @@ fn waiting_ends_with_the_time() {
     }
 }
 
+/// There is no time but what the guest sets: other runtimes give up after 30 s.
+#[test]
+fn nothing_gives_up_after_half_a_minute() {
+    let modes = ["accept", "read", "epoll", "poll"];
+    let start = |mode: &&str| Server::start(&["--net", "net_wait.wasm", mode]);
+    let mut servers: Vec<Server> = modes.iter().map(start).collect();
+    let mut reading = servers[1].connect();
+    std::thread::sleep(Duration::from_secs(31));
+    reading.write_all(b"x").expect("it is sent");
+    for (server, mode) in servers.iter_mut().zip(modes) {
+        // Who reads has a connection, and may have ended.
+        let connection = (mode != "read").then(|| server.connect());
+        assert_eq!(server.line(), format!("{mode} done"));
+        drop(connection);
+        assert!(server.child.wait().expect("it ends").success(), "{mode}");
+    }
+}
+
+/// One set for streams, datagrams, timers and a waker, with edges.
+#[test]
+fn a_reactor() {
+    for tier in TIERS {
+        let mut server = Server::start(&["--net", "--tier", tier, "net_reactor.wasm", "40"]);
+        let mut streams: Vec<TcpStream> = (0..10).map(|_| server.connect()).collect();
+        let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        datagrams.set_read_timeout(Some(LIMIT)).expect("a time is set");
+        for round in 0..4 {
+            let line = format!("line {round}\n");
+            for stream in &mut streams {
+                stream.write_all(line.as_bytes()).expect("it is sent");
+            }
+            let message = vec![b'm'; 100 * round];
+            datagrams.send_to(&message, ("127.0.0.1", server.port)).expect("it is sent");
+            let mut answer = [0; 1024];
+            let len = datagrams.recv(&mut answer).expect("it is answered");
+            assert_eq!(&answer[..len], message, "tier {tier}");
+            for stream in &mut streams {
+                let mut answer = vec![0; line.len()];
+                stream.read_exact(&mut answer).expect("it is answered");
+                assert_eq!(answer, line.as_bytes(), "tier {tier}");
+            }
+        }
+        assert_eq!(server.line(), "woken yes", "tier {tier}");
+        assert!(server.child.wait().expect("it ends").success(), "tier {tier}");
+    }
+}
+
 /// Modules of others, where they are.
 fn testdata(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("WASMOOR_TESTDATA").map_or_else(
@@ -206,6 +260,30 @@ fn testdata(name: &str) -> Option<PathBuf> {
             left_out(&format!("{}; set WASMOOR_TESTDATA", path.display()), &error);
             None
         }
+    }
+}
+
+/// A program that serves at a port of its own choice, which is another one here; and a connection.
+fn published(args: &[&str], port: u16, path: &Path) -> (Server, TcpStream) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (publish, shown) = (format!("127.0.0.1:{free}:{port}"), path.display().to_string());
+    let args = [args, &["--publish", &publish, &shown]].concat();
+    let mut child = command(&args).stdout(Stdio::piped()).spawn().expect("the command starts");
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut server = Server { child, port: free, lines };
+    let start = std::time::Instant::now();
+    loop {
+        match TcpStream::connect(("127.0.0.1", free)) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(LIMIT)).expect("a time is set");
+                if port == 7878 {
+                    assert_eq!(server.line(), "Listening on 127.0.0.1:7878");
+                }
+                return (server, stream);
+            }
+            Err(error) => assert!(start.elapsed() < LIMIT, "nobody listens: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -229,6 +307,23 @@ fn programs_of_others() {
         }
         assert_eq!(lines.next().expect("it prints").expect("it prints text"), "served 2");
         assert!(child.wait().unwrap().success());
+    }
+    if let Some(path) = testdata("legacy-2023/example-tcp-listener.wasm") {
+        let (mut server, mut stream) = published(&["--net"], 7878, &path);
+        stream.write_all(b"x").expect("it is sent");
+        assert_eq!(server.line(), "Connection established!");
+    }
+    // Threads, an asynchronous runtime of the guest's own, files.
+    if let Some(path) = testdata("legacy-2023/web-server.wasm") {
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("public")).unwrap();
+        std::fs::write(folder.path().join("public/index.html"), "a page\n").unwrap();
+        let dir = format!("{}::/", folder.path().display());
+        let (_server, mut stream) = published(&["--net", "--dir", &dir], 80, &path);
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it is answered");
+        assert!(answer.starts_with("HTTP/1.0 200 OK") && answer.ends_with("a page\n"), "{answer}");
     }
     if let Some(path) = testdata("own/rust_epoll.wasm") {
         let finished = run(&["--net", &path.display().to_string()]);
