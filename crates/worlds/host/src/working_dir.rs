@@ -159,9 +159,9 @@ mod tests {
     fn relative_mounts_start_where_the_guest_is() {
         let root = tempfile::tempdir().unwrap();
         let (name, node) = Mount::open(root.path(), ".", false).unwrap().into_parts();
-        let dir = WorkingDir::new(b"work", [Arc::new(Descriptor::mount(name, node))]);
-        assert_eq!(dir.path(), b"/work");
-        assert!(dir.locate(b"x").is_ok() && dir.locate(b"/work/x").is_ok());
+        let dir = WorkingDir::new(b"job", [Arc::new(Descriptor::mount(name, node))]);
+        assert_eq!(dir.path(), b"/job");
+        assert!(dir.locate(b"x").is_ok() && dir.locate(b"/job/x").is_ok());
         assert_eq!(dir.locate(b"/x").map(|_| ()), Err(Errno::NOENT));
     }
 
