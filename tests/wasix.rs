@@ -88,6 +88,7 @@ const CASES: &[Case] = &[
                  condvar1 thread notify\ncondvar woken\ncondvar parent done\n\
                  condvar1 thread exit\nall done\n",
     },
+    Case { module: "legacy-2023/example-sleep.wasm", options: &[], stdin: "", stdout: "" },
 ];
 
 /// Lines, sorted: threads print in any order.
@@ -114,4 +115,58 @@ fn modules_of_both_ages_run() {
             assert_eq!(lines(&finished), sorted(case.stdout), "{name}");
         }
     });
+}
+
+/// Threads have values of their own: each sees what it set, and the main thread what it joined.
+#[test]
+fn values_of_threads_are_their_own() {
+    let Some(folder) = folder("wasix/legacy-2023") else { return };
+    in_each_tier(|tier| {
+        let command = command(tier, &[], &folder.join("example-thread-local.wasm"));
+        let finished = finish(command, b"", LIMIT).unwrap_or_else(|why| panic!("{tier}: {why}"));
+        assert!(finished.status.success(), "{tier}: {finished:?}");
+        let lines = lines(&finished);
+        let count = |line: &str| lines.iter().filter(|other| *other == line).count();
+        for (line, times) in [
+            ("VAR1 in thread step 1: FirstEnum", 12),
+            ("VAR1 in thread step 2: FirstEnum", 12),
+            ("VAR1 in thread step 3: SecondEnum(4)", 12),
+            ("VAR1 in thread step 4: SecondEnum(4)", 12),
+            ("VAR1 in main after thread join: SecondEnum(998877)", 1),
+        ] {
+            assert_eq!(count(line), times, "{tier}: {line}: {lines:?}");
+        }
+    });
+}
+
+/// An editor of 2023 asks its terminal where the cursor is, and says that it was not told.
+#[test]
+fn an_editor_starts() {
+    let Some(modules) = folder("wasix/legacy-2023") else { return };
+    let folder = tempfile::TempDir::new().expect("a folder");
+    std::fs::create_dir(folder.path().join("dev")).expect("a folder");
+    std::fs::write(folder.path().join("dev/tty"), "").expect("a file");
+    let grant = format!("/:{}", folder.path().display());
+    in_each_tier(|tier| {
+        let command = command(tier, &["--mapdir", &grant], &modules.join("kibi.wasm"));
+        let finished = finish(command, b"", LIMIT).unwrap_or_else(|why| panic!("{tier}: {why}"));
+        assert!(finished.stdout().starts_with("\x1b[999C\x1b[999B\x1b[6n"), "{tier}: {finished:?}");
+        assert!(finished.stderr.contains("UnexpectedEof"), "{tier}: {finished:?}");
+    });
+}
+
+/// `--max-threads` and `--fuel` bound how many there are.
+#[test]
+fn threads_of_a_guest_are_limited() {
+    let Some(folder) = folder("wasix") else { return };
+    for (options, works) in [
+        (&["--max-threads", "4"][..], true),
+        (&["--max-threads", "2"], false),
+        (&["--fuel", "99999"], false),
+    ] {
+        let command = command("auto", options, &folder.join("own/threads.wasm"));
+        let finished = finish(command, b"", LIMIT).expect("it ends in time");
+        let printed = if works { "400000\n" } else { "spawn failed\n" };
+        assert_eq!(finished.stdout(), printed, "{options:?}: {finished:?}");
+    }
 }
