@@ -10,6 +10,7 @@
 //! Nothing here waits for longer than the guest asked for: there are no timeouts of ours.
 
 pub mod address;
+mod connections;
 pub mod names;
 pub mod options;
 mod paths;

@@ -1,21 +1,18 @@
-//! Opening, binding and connecting sockets, each step asked of the policy first.
+//! Opening and binding sockets, and what they are; each step is asked of the policy first.
 
 use super::paths::Noted;
 use super::rules::{Direction, Protocol};
 use super::{Network, options, publish};
 use crate::charge;
-use crate::clock::timespec;
 use crate::core::Guard;
 use crate::descriptor::{Descriptor, Handed, Object};
 use crate::meter::{Meter, Resource};
 use crate::stat::FileKind;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{Errno, Result};
 use rustix::net::{
-    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind,
-    connect, connect_unspec, getpeername, getsockname, listen, socket_with, socketpair, sockopt,
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, getpeername,
+    getsockname, listen, socket_with, socketpair, sockopt,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,15 +82,15 @@ const NEVER: u64 = u64::MAX;
 /// What is kept beside the kernel's socket.
 #[derive(Debug)]
 pub struct Socket {
-    family: Family,
-    carries: Carries,
+    pub(super) family: Family,
+    pub(super) carries: Carries,
     /// The address that the guest bound, where it was published as another one.
-    shown: OnceLock<SocketAddr>,
+    pub(super) shown: OnceLock<SocketAddr>,
     /// The path that the guest bound.
     path: Mutex<Option<BoundPath>>,
     /// Bound or connected.
-    is_open: AtomicBool,
-    has_failed: AtomicBool,
+    pub(super) is_open: AtomicBool,
+    pub(super) has_failed: AtomicBool,
     connect_timeout_ns: AtomicU64,
     accept_timeout_ns: AtomicU64,
     _permit: Permit,
@@ -129,7 +126,7 @@ impl Drop for Permit {
 }
 
 impl Socket {
-    fn new(family: Family, carries: Carries, guard: &Guard) -> Result<Self> {
+    pub(super) fn new(family: Family, carries: Carries, guard: &Guard) -> Result<Self> {
         Ok(Socket {
             family,
             carries,
@@ -149,7 +146,7 @@ impl Socket {
         self.family
     }
 
-    fn protocol(&self) -> Protocol {
+    pub(super) fn protocol(&self) -> Protocol {
         match (self.family, self.carries) {
             (Family::Unix, _) => Protocol::Unix,
             (_, Carries::Stream) => Protocol::Tcp,
@@ -197,14 +194,14 @@ pub enum Status {
 }
 
 /// A socket's two halves: the kernel's and ours.
-struct Parts<'a> {
-    fd: BorrowedFd<'a>,
-    own: &'a Socket,
+pub(super) struct Parts<'a> {
+    pub(super) fd: BorrowedFd<'a>,
+    pub(super) own: &'a Socket,
 }
 
 /// The parts of a socket that the guest opened. One that was handed over by the embedder has a
 /// place already: it can be neither bound nor connected anew.
-fn parts(descriptor: &Descriptor) -> Result<Parts<'_>> {
+pub(super) fn parts(descriptor: &Descriptor) -> Result<Parts<'_>> {
     let handed = descriptor.socket()?;
     let own = handed.companion::<Socket>().ok_or(Errno::ACCESS)?;
     Ok(Parts { fd: handed.fd(), own })
@@ -218,7 +215,7 @@ pub fn companion(descriptor: &Descriptor) -> Result<Option<&Socket>> {
     Ok(descriptor.socket()?.companion::<Socket>())
 }
 
-fn descriptor(fd: OwnedFd, socket: Socket) -> Descriptor {
+pub(super) fn descriptor(fd: OwnedFd, socket: Socket) -> Descriptor {
     let kind = socket.carries.kind();
     Descriptor::new(Object::Kernel(Handed::with_companion(fd, kind, Box::new(socket))))
 }
@@ -306,111 +303,6 @@ impl Network {
         listen(fd, i32::try_from(backlog).unwrap_or(i32::MAX))?;
         own.is_open.store(true, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Connects to another socket, or to none any more.
-    ///
-    /// # Errors
-    /// `EACCES` when no rule grants it, `EINPROGRESS` when the socket does not wait, `ETIMEDOUT` when
-    /// it waited for as long as was set, else those of `connect`.
-    pub fn connect(
-        &self,
-        guard: &Guard,
-        socket: &Descriptor,
-        to: Option<SocketAddr>,
-    ) -> Result<()> {
-        let Parts { fd, own } = parts(socket)?;
-        let Some(to) = to else { return connect_unspec(fd) };
-        check_family(own, to)?;
-        self.check_connect(own.protocol(), to)?;
-        finish(own, self.wait_connect(guard, fd, own, &to.into()))
-    }
-
-    /// Connects to the socket that `file` is, opened with `O_PATH`.
-    ///
-    /// # Errors
-    /// As [`Network::connect`].
-    pub fn connect_path(
-        &self,
-        guard: &Guard,
-        socket: &Descriptor,
-        file: BorrowedFd<'_>,
-    ) -> Result<()> {
-        let Parts { fd, own } = parts(socket)?;
-        if own.family != Family::Unix {
-            return Err(Errno::AFNOSUPPORT);
-        }
-        self.check_unix(Direction::Connect)?;
-        let to = SocketAddrUnix::new(proc_path(file).as_bytes())?;
-        finish(own, self.wait_connect(guard, fd, own, &to.into()))
-    }
-
-    fn wait_connect(
-        &self,
-        guard: &Guard,
-        fd: BorrowedFd<'_>,
-        own: &Socket,
-        to: &SocketAddrAny,
-    ) -> Result<()> {
-        let timeout_ns = own.timeout(Wait::Connect);
-        let waits = !fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
-        if !waits || timeout_ns.is_none() {
-            return match connect(fd, to) {
-                // It goes on without us; to ask again would be an error.
-                Err(Errno::INTR) => wait_connected(guard, fd, None),
-                result => result,
-            };
-        }
-        // The kernel takes the time for sending, which the guest may have set to another.
-        let send_ns = options::time(fd, options::Time::Send)?;
-        options::set_time(fd, options::Time::Send, Some(1))?;
-        let result = connect(fd, to);
-        options::set_time(fd, options::Time::Send, send_ns)?;
-        match result {
-            Err(Errno::INPROGRESS | Errno::AGAIN | Errno::INTR) => {
-                wait_connected(guard, fd, timeout_ns)
-            }
-            result => result,
-        }
-    }
-
-    /// Accepts a connection; also says from whom.
-    ///
-    /// # Errors
-    /// `ENOBUFS` when the meter refuses another socket, `EAGAIN` when it waited for as long as was
-    /// set, else those of `accept`.
-    pub fn accept(
-        &self,
-        guard: &Guard,
-        socket: &Descriptor,
-        nonblock: bool,
-    ) -> Result<(Descriptor, Address)> {
-        let handed = socket.socket()?;
-        let (fd, own) = (handed.fd(), handed.companion::<Socket>());
-        let (family, carries) = match own {
-            Some(own) => (own.family, own.carries),
-            None => (family_of(fd)?, Carries::Stream),
-        };
-        let accepted = Socket::new(family, carries, guard)?;
-        if let Some(ns) = own.and_then(|own| own.timeout(Wait::Accept))
-            && !fcntl_getfl(fd)?.contains(OFlags::NONBLOCK)
-        {
-            wait_for(guard, fd, PollFlags::IN, Some(ns)).map_err(|error| match error {
-                // As the kernel says it of receiving.
-                Errno::TIMEDOUT => Errno::AGAIN,
-                error => error,
-            })?;
-        }
-        let mut flags = SocketFlags::CLOEXEC;
-        flags.set(SocketFlags::NONBLOCK, nonblock);
-        let new = guard.interrupt.retry(|| accept_with(fd, flags))?;
-        accepted.is_open.store(true, Ordering::Relaxed);
-        if let Some(shown) = own.and_then(|own| own.shown.get()) {
-            let _ = accepted.shown.set(*shown);
-        }
-        let peer = getpeername(&new).ok().flatten();
-        let peer = peer.map_or(Address::Unspecified, |peer| self.shown(peer));
-        Ok((descriptor(new, accepted).inherit_from(socket), peer))
     }
 
     /// The address of a socket.
@@ -552,17 +444,7 @@ pub fn status(socket: &Descriptor) -> Result<Status> {
     })
 }
 
-/// Notes how an attempt to connect ended.
-fn finish(own: &Socket, result: Result<()>) -> Result<()> {
-    match result {
-        Ok(()) => own.is_open.store(true, Ordering::Relaxed),
-        Err(Errno::INPROGRESS | Errno::ALREADY | Errno::ISCONN | Errno::INTR) => {}
-        Err(_) => own.has_failed.store(true, Ordering::Relaxed),
-    }
-    result
-}
-
-fn check_family(own: &Socket, address: SocketAddr) -> Result<()> {
+pub(super) fn check_family(own: &Socket, address: SocketAddr) -> Result<()> {
     let fits = match own.family {
         Family::V4 => address.is_ipv4(),
         Family::V6 => address.is_ipv6(),
@@ -571,7 +453,7 @@ fn check_family(own: &Socket, address: SocketAddr) -> Result<()> {
     if fits { Ok(()) } else { Err(Errno::AFNOSUPPORT) }
 }
 
-fn family_of(fd: BorrowedFd<'_>) -> Result<Family> {
+pub(super) fn family_of(fd: BorrowedFd<'_>) -> Result<Family> {
     match sockopt::socket_domain(fd)? {
         AddressFamily::INET => Ok(Family::V4),
         AddressFamily::INET6 => Ok(Family::V6),
@@ -590,29 +472,4 @@ fn takes_both(fd: BorrowedFd<'_>, own: &Socket, at: SocketAddr) -> Result<bool> 
 pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
     use rustix::fd::AsRawFd;
     format!("/proc/self/fd/{}", fd.as_raw_fd())
-}
-
-/// Waits for a connection that is under way.
-fn wait_connected(guard: &Guard, fd: BorrowedFd<'_>, timeout_ns: Option<u64>) -> Result<()> {
-    wait_for(guard, fd, PollFlags::OUT, timeout_ns)?;
-    match sockopt::socket_error(fd)? {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Waits until `fd` is ready.
-fn wait_for(
-    guard: &Guard,
-    fd: BorrowedFd<'_>,
-    wanted: PollFlags,
-    timeout_ns: Option<u64>,
-) -> Result<()> {
-    let start = std::time::Instant::now();
-    let left = || {
-        // No truncation: 500 years are fewer nanoseconds.
-        timeout_ns.map(|ns| timespec(ns.saturating_sub(start.elapsed().as_nanos() as u64)))
-    };
-    let wait = || poll(&mut [PollFd::from_borrowed_fd(fd, wanted)], left().as_ref());
-    if guard.interrupt.retry(wait)? == 0 { Err(Errno::TIMEDOUT) } else { Ok(()) }
 }
