@@ -342,8 +342,12 @@ pub fn wait<E: From<Errno>>(
             Ok(0) => return Ok(0),
             Ok(_) => {
                 let reported = report_each(set, got, &mut report)?;
-                if reported > 0 {
+                if reported > 0 || left_ns == Some(0) {
                     return Ok(reported);
+                }
+                // What another process added after a fork is told here again and again, at once.
+                if core.guard.interrupt.is_pending() {
+                    return Err(Errno::INTR.into());
                 }
             }
         }

@@ -267,3 +267,47 @@ fn entries_are_charged() {
     core.table.remove(set_fd).unwrap();
     assert_eq!(limits.left(Resource::HostBytes), 3 * CHARGE);
 }
+
+/// Forks; the child does `work` with the same set, ends, and is waited for.
+fn in_a_child(work: impl FnOnce()) {
+    match wasmoor_sys::fork::fork().unwrap() {
+        wasmoor_sys::fork::Fork::Child => {
+            work();
+            std::process::exit(0);
+        }
+        wasmoor_sys::fork::Fork::Parent(child) => {
+            let child = rustix::process::Pid::from_raw(child);
+            rustix::process::waitpid(child, rustix::process::WaitOptions::empty()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_set_after_a_fork() {
+    let (core, set) = guest();
+    let [reader, writer] = new_pipe(&core);
+    add(&core, &set, reader, IN).unwrap();
+    write(&core, writer, b"x").unwrap();
+    // A child that closes what it does not need takes nothing from its parent.
+    in_a_child(|| drop(core.table.remove(reader)));
+    assert_eq!(ready(&core, &set), [(reader.into(), IN)]);
+    // What is open elsewhere is gone here when it is closed here.
+    let elsewhere = {
+        let descriptor = core.table.get(reader).unwrap();
+        fcntl_dupfd_cloexec(descriptor.kernel_fd().unwrap().unwrap(), 0).unwrap()
+    };
+    core.table.remove(reader).unwrap();
+    assert!(ready(&core, &set).is_empty());
+    drop(elsewhere);
+    // What a child adds is no event of ours, and nothing waits for it without end.
+    let [other, writer] = new_pipe(&core);
+    write(&core, writer, b"x").unwrap();
+    in_a_child(|| add(&core, &set, other, IN).unwrap());
+    assert!(ready(&core, &set).is_empty());
+    let waited = wait(&core, &set, 1, Some(5_000_000), |_, _, _| Ok::<(), Errno>(()));
+    assert_eq!(waited, Ok(0));
+    let mut core = core;
+    core.guard.interrupt = Interrupt::new(|| true);
+    let waited = wait(&core, &set, 1, None, |_, _, _| Ok::<(), Errno>(()));
+    assert_eq!(waited, Err(Errno::INTR));
+}
