@@ -32,6 +32,7 @@ mod program;
 mod thread;
 mod threads;
 mod unsupported;
+mod workers;
 
 pub use self::errno::Errno;
 pub use self::link::{WASI, WASIX_32, add_to_linker, is_wasix};

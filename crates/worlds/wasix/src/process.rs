@@ -2,6 +2,7 @@
 
 use crate::thread::Thread;
 use crate::threads::Threads;
+use crate::workers::Workers;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::termios::{OptionalActions, Termios, tcsetattr};
 use std::any::Any;
@@ -26,6 +27,7 @@ pub struct Process {
     pid: u32,
     options: Options,
     pub(crate) threads: Threads,
+    pub(crate) workers: Arc<Workers>,
     /// Makes instances for new threads; of the type that the store's data has.
     program: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
     /// The exported function that handles signals.
@@ -184,6 +186,7 @@ impl ProcessBuilder {
             pid: MAIN,
             options: self.options,
             threads: Threads::new(MAIN),
+            workers: Arc::default(),
             program: Mutex::new(None),
             signal_handler: Mutex::new(None),
             local_keys: AtomicU32::new(0),

@@ -196,8 +196,8 @@ pub(crate) fn spawn<T: Guest>(caller: &mut Caller<'_, T>, start: Start) -> Resul
         drop(store);
         ending.with(result);
     };
-    let builder = std::thread::Builder::new().name(format!("guest-{tid}"));
-    builder.stack_size(options.thread_stack_bytes).spawn(body).map_err(|_| again())?;
+    let started = process.workers.start(options.thread_stack_bytes, Box::new(body));
+    started.map_err(|_| again())?;
     Ok(tid)
 }
 
