@@ -159,6 +159,23 @@ fn the_second_run_compiles_nothing_and_the_cache_can_be_emptied() {
 }
 
 #[test]
+fn others_may_look_at_what_lies_beside_the_default_cache() {
+    let caches = folder();
+    let beside = caches.path().join("wasmoor/programs");
+    fs::create_dir_all(&beside).expect("a folder");
+    fs::set_permissions(beside.parent().expect("it has one"), Permissions::from_mode(0o755))
+        .expect("permissions");
+    let mut command = Command::new(wasmoor());
+    command.args(["run", "--invoke", "add", "add.wat", "2", "40"]).current_dir(guest::path(""));
+    command.env_remove(CACHE_VARIABLE).env("XDG_CACHE_HOME", caches.path());
+    let finished = finish(command, b"", LIMIT).expect("the command ends in time");
+    prints(&finished, "42\n");
+    assert!(finished.stderr.is_empty(), "{}", finished.stderr);
+    let kept = fs::read_dir(caches.path().join("wasmoor/code")).expect("a cache").count();
+    assert!(kept > 0, "nothing is kept");
+}
+
+#[test]
 fn a_cache_that_cannot_be_trusted_is_named_once_and_not_used() {
     let folder = folder();
     let cache = folder.path().join("cache");

@@ -73,12 +73,13 @@ impl Cache {
         Ok(Cache { inner: Arc::new(Inner { directory, bytes_max, salt: salt.to_owned() }) })
     }
 
-    /// `wasmoor` in the user's directory for caches: `$XDG_CACHE_HOME` or `~/.cache`.
+    /// `wasmoor/code` in the user's directory for caches: `$XDG_CACHE_HOME` or `~/.cache`. (A directory
+    /// of its own: it must be private, while others may look at what else is kept there.)
     #[must_use]
     pub fn default_path() -> Option<PathBuf> {
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
         let caches = absolute("XDG_CACHE_HOME");
-        Some(caches.or_else(|| Some(absolute("HOME")?.join(".cache")))?.join("wasmoor"))
+        Some(caches.or_else(|| Some(absolute("HOME")?.join(".cache")))?.join("wasmoor/code"))
     }
 
     /// The directory.
