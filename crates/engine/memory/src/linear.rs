@@ -306,6 +306,15 @@ impl LinearMemory {
         Ok(pages)
     }
 
+    /// Whether the first byte would lie elsewhere after growing by pages.
+    #[must_use]
+    pub fn moves_when_grown(&self, delta: u64) -> bool {
+        let bytes = self.pages().checked_add(delta).and_then(|pages| self.size.bytes(pages));
+        // What cannot be does not move.
+        let wanted = bytes.and_then(|bytes| whole_pages(bytes).ok()).unwrap_or(0);
+        wanted > self.accessible.max(self.reservation.len())
+    }
+
     fn grow_to(&mut self, bytes: usize) -> io::Result<()> {
         let wanted = whole_pages(bytes)?;
         if wanted <= self.accessible {

@@ -119,6 +119,12 @@ impl TableStorage {
         Ok(before as u64)
     }
 
+    /// Whether the cells would lie elsewhere after growing by `delta`.
+    #[must_use]
+    pub fn moves_when_grown(&self, delta: u64) -> bool {
+        self.len().saturating_add(delta) > self.capacity as u64
+    }
+
     /// The cell at an index; `None`: out of bounds.
     #[must_use]
     pub fn get(&self, index: u64) -> Option<u64> {

@@ -246,6 +246,11 @@ impl MemoryEntity {
         }
         grown
     }
+
+    /// Whether the first byte would lie elsewhere after growing by pages. Shared memories never move.
+    pub(crate) fn moves_when_grown(&self, delta: u64) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.moves_when_grown(delta))
+    }
 }
 
 /// Grows a shared memory and charges the store for all of it that it was not charged for yet.
@@ -483,6 +488,11 @@ impl TableEntity {
         }
         self.update();
         Some(before)
+    }
+
+    /// Whether the cells would lie elsewhere after growing.
+    pub(crate) fn moves_when_grown(&self, delta: u64) -> bool {
+        self.storage.moves_when_grown(delta)
     }
 }
 

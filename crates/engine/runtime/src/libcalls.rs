@@ -87,10 +87,8 @@ unsafe fn done(vmctx: Address) -> Answer {
     // SAFETY: the caller's promise.
     unsafe {
         let store = (*(*(vmctx as *const VmctxHeader)).store).store;
-        match serve_at_return(store) {
-            Ok(()) => Answer { value: 0, status: 0 },
-            Err(error) => answer(store, Ok(Err(error))),
-        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| serve_at_return(store).map(|()| 0)));
+        answer(store, outcome)
     }
 }
 
@@ -161,7 +159,7 @@ entry_points! {
 
     fn table_grow(store, id, table: u32, init: u64, delta: u64) {
         let table = store.instances[id].parts.tables[TableIndex::from_u32(table)];
-        let grown = store.tables[table].grow(delta, init, &mut store.meter);
+        let grown = store.grow_table_bits(table, delta, init);
         Ok(grown.unwrap_or(u64::MAX))
     }
 

@@ -29,7 +29,7 @@ use crate::store::{Pending, StoreInner};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use wasmoor_abi::TrapCode;
 use wasmoor_codegen::registry;
 use wasmoor_memory::Waiter;
@@ -67,8 +67,49 @@ pub(crate) struct PollState {
     region: Option<PollRegion>,
     /// The region may be unreadable.
     armed: AtomicBool,
-    /// What the store's thread sleeps on when a guest waits for memory.
-    pub(crate) waiter: Arc<Waiter>,
+    waiters: Waiters,
+}
+
+/// What the store's thread sleeps on when a guest waits for memory. A hook that is called meanwhile
+/// may have the guest wait once more.
+#[derive(Debug, Default)]
+struct Waiters {
+    first: Arc<Waiter>,
+    first_is_used: AtomicBool,
+    nested: Mutex<Vec<Arc<Waiter>>>,
+}
+
+impl Waiters {
+    fn wake(&self) {
+        self.first.wake();
+        if self.first_is_used.load(Ordering::SeqCst) {
+            let nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            nested.iter().for_each(|waiter| waiter.wake());
+        }
+    }
+}
+
+/// A waiter that one wait of the store's thread uses.
+pub(crate) struct WaiterInUse<'a> {
+    waiters: &'a Waiters,
+    nested: Option<Arc<Waiter>>,
+}
+
+impl WaiterInUse<'_> {
+    pub(crate) fn waiter(&self) -> &Arc<Waiter> {
+        self.nested.as_ref().unwrap_or(&self.waiters.first)
+    }
+}
+
+impl Drop for WaiterInUse<'_> {
+    fn drop(&mut self) {
+        if self.nested.is_some() {
+            // Waits of one thread end in the opposite order.
+            self.waiters.nested.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        } else {
+            self.waiters.first_is_used.store(false, Ordering::SeqCst);
+        }
+    }
 }
 
 /// Readable regions that no store has: making one takes two system calls and two page faults.
@@ -106,7 +147,7 @@ impl PollState {
                 None => PollRegion::new()?,
             }),
             armed: AtomicBool::new(false),
-            waiter: Arc::default(),
+            waiters: Waiters::default(),
         })
     }
 
@@ -128,7 +169,7 @@ impl PollState {
         let armed = self.region.as_ref().map(PollRegion::arm);
         debug_assert!(!matches!(armed, Some(Err(_))), "protecting an own page cannot fail");
         if bits & !REQUEST_SAMPLE != 0 {
-            self.waiter.wake();
+            self.waiters.wake();
         }
     }
 
@@ -141,6 +182,18 @@ impl PollState {
     /// Notes which thread runs the store's guests; 0: none does any more.
     pub(crate) fn set_running(&self, thread: u32) {
         self.running.store(thread, Ordering::Release);
+    }
+
+    /// A waiter for the store's thread to sleep on.
+    pub(crate) fn waiter(&self) -> WaiterInUse<'_> {
+        let waiters = &self.waiters;
+        let nested = waiters.first_is_used.swap(true, Ordering::SeqCst).then(|| {
+            let waiter = Arc::<Waiter>::default();
+            let mut nested = waiters.nested.lock().unwrap_or_else(PoisonError::into_inner);
+            nested.push(Arc::clone(&waiter));
+            waiter
+        });
+        WaiterInUse { waiters, nested }
     }
 
     /// Whether the sampler knows the store.
@@ -274,6 +327,8 @@ pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext 
     let served = catch_unwind(AssertUnwindSafe(|| unsafe {
         // The stub's return address is the polling instruction's, or the next one's after a kick.
         let pc = *(stub_fp as *const Address).add(1);
+        // The stub's frame is where wasm was left, should the hook call into wasm.
+        (*context).exit_fp = stub_fp;
         serve((*context).store, Some(pc))
     }));
     let pending = match served {
@@ -337,13 +392,48 @@ unsafe fn serve(store: *mut StoreInner, pc: Option<Address>) -> Result<(), Error
         registry::with_code_at(pc, |code, blob, _| code.sample(blob.func));
     }
     if requests & REQUEST_CALL_BACK != 0 {
-        // SAFETY: the caller's promise. The hook is out of the store while it runs.
-        if let Some(mut hook) = unsafe { (*store).take_poll_hook() } {
-            let result = (hook.0)();
-            // SAFETY: as above.
-            unsafe { (*store).set_poll_hook(Some(hook)) };
-            result?;
+        // SAFETY: the caller's promise.
+        if let Some(hook) = unsafe { (*store).poll_hook() } {
+            // SAFETY: the caller's promise.
+            let _restore = unsafe { Interrupted::new(store) };
+            (hook.0)(store)?;
         }
     }
     Ok(())
+}
+
+/// What calls into wasm change of a store, as it was when code was interrupted for a hook.
+struct Interrupted {
+    store: *mut StoreInner,
+    exit_fp: Address,
+    caller_vmctx: Address,
+}
+
+impl Interrupted {
+    /// # Safety
+    /// `store` outlives the value, and nothing else uses it where the value is made or dropped.
+    unsafe fn new(store: *mut StoreInner) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*store).hooks_running += 1;
+            let context = &(*store).context;
+            Interrupted {
+                store,
+                exit_fp: context.exit_fp,
+                caller_vmctx: context.caller_vmctx,
+            }
+        }
+    }
+}
+
+impl Drop for Interrupted {
+    fn drop(&mut self) {
+        // SAFETY: see `Interrupted::new`.
+        unsafe {
+            (*self.store).hooks_running -= 1;
+            let context = &mut (*self.store).context;
+            context.exit_fp = self.exit_fp;
+            context.caller_vmctx = self.caller_vmctx;
+        }
+    }
 }

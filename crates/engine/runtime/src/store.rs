@@ -58,10 +58,18 @@ pub struct StoreInner {
     /// Wasm has run, so any of the store's memories may have been written to.
     pub(crate) has_run: bool,
     on_poll: Option<PollHook>,
+    /// Poll hooks that run now. Code that is interrupted anywhere may hold addresses of what it
+    /// uses, so nothing that would have to move grows meanwhile.
+    pub(crate) hooks_running: u32,
 }
 
-/// Called when a guest reaches a poll after `InterruptHandle::call_back`.
-pub struct PollHook(pub Box<dyn FnMut() -> Result<(), Error> + Send>);
+/// Called when a guest reaches a poll after `InterruptHandle::call_back`, with the store, which
+/// nothing else uses meanwhile. It may call into wasm, and then be called again.
+#[derive(Clone)]
+pub struct PollHook(pub Arc<PollHookFn>);
+
+/// The function of a [`PollHook`].
+pub type PollHookFn = dyn Fn(*mut StoreInner) -> Result<(), Error> + Send + Sync;
 
 impl std::fmt::Debug for PollHook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -132,6 +140,7 @@ impl StoreInner {
             pending: None,
             has_run: false,
             on_poll: None,
+            hooks_running: 0,
         })
     }
 
@@ -180,8 +189,8 @@ impl StoreInner {
         self.on_poll = hook;
     }
 
-    pub(crate) fn take_poll_hook(&mut self) -> Option<PollHook> {
-        self.on_poll.take()
+    pub(crate) fn poll_hook(&self) -> Option<PollHook> {
+        self.on_poll.clone()
     }
 
     /// Vmctx's instance that last called out; `None` before any call.
@@ -360,6 +369,9 @@ impl StoreInner {
 
     /// Grows a memory by pages; the pages before.
     pub fn grow_memory(&mut self, id: MemoryId, delta: u64) -> Option<u64> {
+        if self.hooks_running > 0 && self.memories[id].moves_when_grown(delta) {
+            return None;
+        }
         self.memories[id].grow(delta, &mut self.meter)
     }
 
@@ -376,7 +388,15 @@ impl StoreInner {
 
     /// Grows a table; the elements before.
     pub fn grow_table(&mut self, id: TableId, delta: u64, init: Val) -> Option<u64> {
-        self.tables[id].grow(delta, init.to_bits() as u64, &mut self.meter)
+        self.grow_table_bits(id, delta, init.to_bits() as u64)
+    }
+
+    /// The same with the bits of a reference.
+    pub(crate) fn grow_table_bits(&mut self, id: TableId, delta: u64, init: u64) -> Option<u64> {
+        if self.hooks_running > 0 && self.tables[id].moves_when_grown(delta) {
+            return None;
+        }
+        self.tables[id].grow(delta, init, &mut self.meter)
     }
 
     /// A global.

@@ -122,14 +122,16 @@ unsafe fn wait(
                 return Err(Error::trap(TrapCode::ExpectedSharedMemory));
             };
             let poll = Arc::clone(&(*store).poll);
+            let in_use = poll.waiter();
             let waited = memory.wait(
                 address,
                 expected,
-                &poll.waiter,
+                in_use.waiter(),
                 deadline(timeout),
                 &|| poll.has_request(),
                 &mut || serve_at_return(store),
             );
+            drop(in_use);
             let waited = waited.map_err(Error::trap)??;
             serve_at_return(store)?;
             Ok(match waited {
@@ -163,7 +165,8 @@ pub unsafe fn wait_in_host(
     let asked = || poll.has_request();
     // SAFETY: the caller's promise.
     let mut serve = || unsafe { serve_at_return(store) };
-    memory.wait(address, expected, &poll.waiter, until, &asked, &mut serve).map_err(Error::trap)?
+    let in_use = poll.waiter();
+    memory.wait(address, expected, in_use.waiter(), until, &asked, &mut serve).map_err(Error::trap)?
 }
 
 /// When a timeout in nanoseconds ends; `None`: never, as for negative ones, or beyond what the

@@ -139,8 +139,19 @@ impl<T> Store<T> {
 
     /// Sets what is called on the guest's thread, between two of its instructions or when a host
     /// function returns, after [`InterruptHandle::call_back`]; an error from it leaves wasm.
-    pub fn on_poll(&mut self, hook: impl FnMut() -> Result<()> + Send + 'static) {
-        self.as_context_mut().inner().set_poll_hook(Some(runtime::store::PollHook(Box::new(hook))));
+    ///
+    /// The hook may call functions of the guest, as a signal handler: the guest goes on where it was
+    /// when the hook returns. As the guest may be in the middle of anything, memories and tables
+    /// that would have to move do not grow meanwhile, and an exception that the hook returns is not
+    /// caught by the code that was interrupted between two instructions. Code of the guest that the
+    /// hook calls may be interrupted for the hook again.
+    pub fn on_poll(&mut self, hook: impl Fn(Caller<'_, T>) -> Result<()> + Send + Sync + 'static)
+    where
+        T: 'static,
+    {
+        // SAFETY: the runtime calls the hook of a store with that store, on the thread that runs it.
+        let hook = move |store| hook(unsafe { Caller::new(store) });
+        self.as_context_mut().inner().set_poll_hook(Some(runtime::store::PollHook(Arc::new(hook))));
     }
 }
 

@@ -125,7 +125,7 @@ fn check_that_polls_disturb_nothing(tier: Tier) -> Result<()> {
     let undisturbed = run.call(&mut store, rounds)?;
     let polls = Arc::new(AtomicU32::new(0));
     let counted = polls.clone();
-    store.on_poll(move || {
+    store.on_poll(move |_| {
         counted.fetch_add(1, Ordering::Relaxed);
         Ok(())
     });
@@ -150,7 +150,7 @@ fn check_that_polls_disturb_nothing(tier: Tier) -> Result<()> {
 fn an_error_of_the_poll_hook_leaves_wasm() -> Result<()> {
     let engine = Engine::default();
     let (mut store, run) = start(&engine, "(loop $l br $l)");
-    store.on_poll(|| Err(Error::host(std::io::Error::other("enough"))));
+    store.on_poll(|_| Err(Error::host(std::io::Error::other("enough"))));
     store.interrupt_handle().call_back();
     let error = run.call(&mut store, ()).expect_err("the hook fails");
     assert_eq!(error.to_string(), "enough");
