@@ -11,6 +11,7 @@
 //!        decommit(address, len)                   contents become zero, memory is given back
 //!        move_pages(address, len, new_len)       to a larger range without copying, or an error
 //!        unmap(address, len)
+//!        shared_word()                            shared with forked processes, for ever
 //!        clear(address, len, Access)             private pages of zeros in the place of any others
 //! image  ImageFile: new(len), write, seal, map_readable(), map_private_at(address); map_file_at(address)
 //! pagemap own_pages(addresses, found)            pages of private mappings that were written to
@@ -23,6 +24,7 @@
 //! stack  current_thread() -> address range
 //! kick   Thread, KickContext, install(handler), current_thread()
 //! fork   fork() -> raw fork without hooks
+//! signals forward(signals) -> pipe, restore(signals), end_by(signal), hold(signals) -> guard
 //! ```
 //!
 //! `unsupported` is the template of the next port: it compiles, and every operation that needs the
@@ -31,6 +33,7 @@
 //! Not here: files, sockets, clocks, random numbers. Those are the host worlds' business.
 
 pub mod code;
+pub mod counter;
 pub mod fault;
 pub mod file_image;
 pub mod fork;
@@ -38,6 +41,7 @@ pub mod image;
 pub mod kick;
 pub mod pagemap;
 pub mod poll;
+pub mod signals;
 pub mod stack;
 pub mod thread;
 pub mod vm;

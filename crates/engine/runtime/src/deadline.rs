@@ -130,13 +130,20 @@ thread_local! {
     static HELD: Cell<Option<MutexGuard<'static, Watched>>> = const { Cell::new(None) };
 }
 
-/// `fork` finds the lock free; a child starts a watcher when it next needs one.
+/// `fork` finds the lock free; a child starts a watcher if it has deadlines, or when it needs one.
 fn register_fork_hooks() {
     static ONCE: Once = Once::new();
     static HOOKS: Hooks = Hooks {
         prepare: || HELD.set(Some(lock())),
         parent: || drop(HELD.take()),
-        child: || drop(HELD.take()),
+        child: || {
+            let deadlines = HELD.take().is_some_and(|watched| !watched.deadlines.is_empty());
+            // Those of the stores that go on here hold here too. Without a thread they do not, as
+            // nobody is left to tell.
+            if deadlines {
+                let _ = start_watcher();
+            }
+        },
     };
     ONCE.call_once(|| wasmoor_sys::fork::register(&HOOKS));
 }

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::host_func::{Panic, with_backtrace};
 use crate::instance::Instance;
 use crate::store::{Pending, StoreInner};
+use crate::tier;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
@@ -101,7 +102,11 @@ unsafe fn first_call(vmctx: Address, index: u32, rank: Option<Rank>) -> usize {
     let rank = rank.unwrap_or(module.first_rank());
     let outcome = catch_unwind(AssertUnwindSafe(|| compile_once(&module, rank, func)));
     let pending = match outcome {
-        Ok(Ok(address)) => return address,
+        Ok(Ok(address)) => {
+            // SAFETY: the store runs on this thread, and nothing else refers to it meanwhile.
+            unsafe { tier::compiled(&*store) };
+            return address;
+        }
         // SAFETY: wasm called, so its frames are on this thread's stack.
         Ok(Err(error)) => Pending::Error(unsafe { with_backtrace(store, error) }),
         Err(panic) => Pending::Panic(Panic(panic)),

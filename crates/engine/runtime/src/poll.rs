@@ -417,11 +417,7 @@ impl Interrupted {
         unsafe {
             (*store).hooks_running += 1;
             let context = &(*store).context;
-            Interrupted {
-                store,
-                exit_fp: context.exit_fp,
-                caller_vmctx: context.caller_vmctx,
-            }
+            Interrupted { store, exit_fp: context.exit_fp, caller_vmctx: context.caller_vmctx }
         }
     }
 }

@@ -166,7 +166,9 @@ pub unsafe fn wait_in_host(
     // SAFETY: the caller's promise.
     let mut serve = || unsafe { serve_at_return(store) };
     let in_use = poll.waiter();
-    memory.wait(address, expected, in_use.waiter(), until, &asked, &mut serve).map_err(Error::trap)?
+    memory
+        .wait(address, expected, in_use.waiter(), until, &asked, &mut serve)
+        .map_err(Error::trap)?
 }
 
 /// When a timeout in nanoseconds ends; `None`: never, as for negative ones, or beyond what the

@@ -17,6 +17,7 @@
 
 use crate::compiled::CompiledModule;
 use crate::poll::PollState;
+use crate::store::StoreInner;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -75,6 +76,27 @@ pub(crate) fn register(poll: &Arc<PollState>) {
         lock().stores.clear();
     }
     STORE_ADDED.notify_one();
+}
+
+/// Functions that a forked child has compiled inside of the entry that it was forked in; `u32::MAX`:
+/// this process is no such child, or its store has been registered again.
+static COMPILED_IN_CHILD: AtomicU32 = AtomicU32::new(u32::MAX);
+/// A child that has compiled so many works, rather than only ends or becomes another program, and is
+/// worth two threads.
+const COMPILED_MIN: u32 = 32;
+
+/// Notes that a function was compiled for a running store: a forked child has the store sampled again
+/// when it seems to stay.
+pub(crate) fn compiled(store: &StoreInner) {
+    if COMPILED_IN_CHILD.load(Ordering::Relaxed) == u32::MAX {
+        return;
+    }
+    if COMPILED_IN_CHILD.fetch_add(1, Ordering::Relaxed) >= COMPILED_MIN {
+        COMPILED_IN_CHILD.store(u32::MAX, Ordering::Relaxed);
+        if store.engine().is_tiered() && !store.poll.is_sampled() {
+            register(&store.poll);
+        }
+    }
 }
 
 /// Whether the job was taken.
@@ -177,7 +199,9 @@ fn register_fork_hooks() {
         prepare: || HELD.set(Some(lock())),
         parent: || drop(HELD.take()),
         child: || {
-            // The threads are the parent's; stores register again when they are entered.
+            // The threads are the parent's; stores register again when they are entered, or when
+            // they go on for long.
+            COMPILED_IN_CHILD.store(0, Ordering::Relaxed);
             if let Some(mut work) = HELD.take() {
                 for store in work.stores.drain(..).filter_map(|store| store.upgrade()) {
                     store.set_sampled(false);

@@ -62,13 +62,18 @@ impl Failure {
 
     /// Prints the failure and turns it into the process's status.
     pub(crate) fn print(self) -> ExitCode {
+        ExitCode::from(self.report())
+    }
+
+    /// Prints the failure; the status.
+    pub(crate) fn report(&self) -> u8 {
         if let Some(message) = &self.message {
             error_line(message);
         }
         for line in &self.details {
             let _ = writeln!(std::io::stderr(), "{line}");
         }
-        ExitCode::from(self.status)
+        self.status
     }
 }
 

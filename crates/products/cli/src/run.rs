@@ -179,6 +179,8 @@ fn guest_thread(
         .store_limits(limits.clone())
         .network(network::network(args))
         .working_dir(args.cwd.as_deref().unwrap_or("/"))
+        .host_process(true)
+        .processes_max(args.max_processes)
         .build();
     let mut store = Store::new(module.engine(), thread).map_err(Failure::error)?;
     store.set_limits(limits);
@@ -197,11 +199,21 @@ fn guest_thread(
         failure.details.extend(hint.map(report::note_line));
         failure
     });
+    exit_in_child(&store, &result);
     stats.compiled = module.compile_stats();
     stats.memory_bytes = store.meter().memory_bytes;
     stats.table_elements = store.meter().table_elements;
     stats.fuel = args.fuel.map(|granted| granted.saturating_sub(store.fuel()));
     result
+}
+
+/// In a process that the guest has forked there is no thread to go back to: it ends here.
+fn exit_in_child(store: &Store<Thread>, result: &Result<(), Failure>) {
+    let process = store.data().process();
+    if process.is_child() {
+        let status = result.as_ref().err().map_or(0, Failure::report);
+        process.exit_in_child(status);
+    }
 }
 
 /// Functions of WASIX that are known but only answer an error.

@@ -284,6 +284,11 @@ impl DescriptorTable {
         mounts.map(|entry| Arc::clone(&entry.descriptor)).collect()
     }
 
+    /// Keeps other threads from changing the table until the guard is dropped.
+    pub fn hold(&self) -> impl Sized + use<'_> {
+        self.write()
+    }
+
     /// Whether a number is closed when the guest becomes another program.
     ///
     /// # Errors

@@ -24,11 +24,14 @@
 
 mod abi;
 mod address;
+mod alarms;
 mod calls;
 mod errno;
+mod family;
 mod link;
 mod process;
 mod program;
+mod signals;
 mod thread;
 mod threads;
 mod unsupported;

@@ -1,12 +1,17 @@
 //! Processes: what the threads of one guest share.
 
+use crate::alarms::Alarms;
+use crate::family::{FIRST, Family};
+use crate::signals::{Action, Dispositions, Signal};
 use crate::thread::Thread;
 use crate::threads::Threads;
 use crate::workers::Workers;
 use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{getpid, kill_process};
 use rustix::termios::{OptionalActions, Termios, tcsetattr};
 use std::any::Any;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmoor::{Error, StoreLimits};
 use wasmoor_host::net::Network;
@@ -14,6 +19,8 @@ use wasmoor_wasi_p1::WasiCtx;
 
 /// Threads of a process besides the main one, unless the embedder says otherwise.
 const THREADS_MAX_DEFAULT: u32 = 1024;
+/// Processes that stem from the first one, unless the embedder says otherwise.
+const PROCESSES_MAX_DEFAULT: u32 = 256;
 /// Stack of a thread unless the embedder says otherwise: what guests may use by default, and as
 /// much again for functions of the host.
 const THREAD_STACK_BYTES_DEFAULT: usize = 2 << 20;
@@ -24,14 +31,17 @@ const THREAD_STACK_BYTES_DEFAULT: usize = 2 << 20;
 /// which each thread has a clone.
 #[derive(Debug)]
 pub struct Process {
-    pid: u32,
+    pid: AtomicU32,
+    /// Whether it was forked from another guest's process.
+    is_child: AtomicBool,
     options: Options,
     pub(crate) threads: Threads,
     pub(crate) workers: Arc<Workers>,
     /// Makes instances for new threads; of the type that the store's data has.
     program: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
-    /// The exported function that handles signals.
-    signal_handler: Mutex<Option<String>>,
+    pub(crate) dispositions: Dispositions,
+    pub(crate) alarms: Alarms,
+    pub(crate) family: Family,
     /// Keys of thread-local values that were made: 1 to this.
     local_keys: AtomicU32,
     /// A terminal that the guest has changed, and how it was.
@@ -46,6 +56,8 @@ pub(crate) struct Options {
     pub(crate) thread_stack_bytes: usize,
     pub(crate) store_limits: StoreLimits,
     pub(crate) working_dir: String,
+    pub(crate) is_host_process: bool,
+    pub(crate) processes_max: u32,
 }
 
 impl Process {
@@ -60,6 +72,8 @@ impl Process {
                 thread_stack_bytes: THREAD_STACK_BYTES_DEFAULT,
                 store_limits: StoreLimits::default(),
                 working_dir: "/".to_owned(),
+                is_host_process: false,
+                processes_max: PROCESSES_MAX_DEFAULT,
             },
         }
     }
@@ -67,7 +81,43 @@ impl Process {
     /// The number by which the guest knows itself, which is also that of its main thread.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    /// Whether the host process is a fork, in which only the guest's thread exists: when the guest
+    /// ends, so does the process, by [`Process::exit_in_child`].
+    #[must_use]
+    pub fn is_child(&self) -> bool {
+        self.is_child.load(Ordering::Relaxed)
+    }
+
+    /// Ends the host process of a forked guest as the guest ended: with this status, or by the
+    /// signal that ended it.
+    pub fn exit_in_child(&self, status: u8) -> ! {
+        if let Some(signal) = self.dispositions.ended_by() {
+            wasmoor_sys::signals::end_by(signal.host());
+        }
+        std::process::exit(status.into())
+    }
+
+    /// Keeps other threads from changing what a forked child needs until the guards are dropped.
+    pub(crate) fn hold<'a>(&'a self, thread: &'a Thread) -> impl Sized + use<'a> {
+        (
+            self.threads.hold(),
+            self.alarms.hold(),
+            self.dispositions.hold(),
+            lock(&self.program),
+            thread.core().table.hold(),
+        )
+    }
+
+    /// The child of a fork begins, with the calling thread as its main one.
+    pub(crate) fn begin_in_child(self: &Arc<Self>, thread: &mut Thread, pid: u32) {
+        self.pid.store(pid, Ordering::Relaxed);
+        self.is_child.store(true, Ordering::Relaxed);
+        self.threads.begin_in_child(thread.tid(), pid);
+        thread.begin_in_child(pid);
+        self.alarms.begin_in_child(self);
     }
 
     /// Ends the process, if it has not ended: its threads are interrupted, also in blocking calls,
@@ -123,8 +173,29 @@ impl Process {
         }
     }
 
-    pub(crate) fn set_signal_handler(&self, name: String) {
-        *lock(&self.signal_handler) = Some(name);
+    /// Sends a signal to the guest, which handles it or has happen what happens by default.
+    pub(crate) fn signal(&self, signal: Signal) {
+        match self.dispositions.action(signal) {
+            None => self.threads.send(None, signal),
+            Some(Action::Ignore) => {}
+            // Not for a guest in a process of others.
+            Some(Action::Stop) => drop(self.stop()),
+            Some(Action::End) => {
+                self.dispositions.set_ended_by(signal);
+                self.end(Err(signal.exit()));
+            }
+        }
+    }
+
+    /// Stops the host process until something lets it go on.
+    ///
+    /// # Errors
+    /// `notsup` when that is not the guest's.
+    pub(crate) fn stop(&self) -> Result<(), Errno> {
+        if !self.options.is_host_process {
+            return Err(Errno::NOTSUP);
+        }
+        kill_process(getpid(), rustix::process::Signal::STOP)
     }
 }
 
@@ -178,20 +249,38 @@ impl ProcessBuilder {
         self
     }
 
+    /// The guest is what the host process is there for, so it may do what concerns all of that: a
+    /// guest that handles signals gets those of the host process, and one that forks forks it. Nothing
+    /// of the kind by default.
+    #[must_use]
+    pub fn host_process(mut self, is_host_process: bool) -> Self {
+        self.options.is_host_process = is_host_process;
+        self
+    }
+
+    /// How many forked processes there may be at once that stem from this one; 256 by default.
+    #[must_use]
+    pub fn processes_max(mut self, processes_max: u32) -> Self {
+        self.options.processes_max = processes_max;
+        self
+    }
+
     /// The main thread of the process, for its store.
     #[must_use]
     pub fn build(self) -> Thread {
-        const MAIN: u32 = 1;
         let process = Process {
-            pid: MAIN,
+            pid: AtomicU32::new(FIRST),
+            is_child: AtomicBool::new(false),
             options: self.options,
-            threads: Threads::new(MAIN),
+            threads: Threads::new(FIRST),
             workers: Arc::default(),
             program: Mutex::new(None),
-            signal_handler: Mutex::new(None),
+            dispositions: Dispositions::default(),
+            alarms: Alarms::default(),
+            family: Family::default(),
             local_keys: AtomicU32::new(0),
             terminal: Mutex::new(None),
         };
-        Thread::new(Arc::new(process), MAIN, self.wasi)
+        Thread::new(Arc::new(process), FIRST, self.wasi)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::errno::Errno;
 use crate::link::is_wasix;
+use crate::signals;
 use crate::thread::Thread;
 use crate::threads::ThreadExit;
 use std::sync::Arc;
@@ -58,15 +59,21 @@ pub fn instantiate<T: Guest>(
         thread.set_working_dir();
     }
     attach(store);
-    program.pre.instantiate(&mut *store)
+    let instance = program.pre.instantiate(&mut *store)?;
+    store.data_mut().thread().set_instance(instance);
+    Ok(instance)
 }
 
-/// Makes the process know how to interrupt the thread, and its calls when they must end.
+/// Makes the process know how to interrupt the thread, and its calls when they must end; from now on
+/// it handles signals.
 fn attach<T: Guest>(store: &mut Store<T>) {
     let handle = store.interrupt_handle();
     let thread = store.data_mut().thread();
-    thread.process().threads.attach(thread.tid(), handle.clone());
-    thread.set_interrupt(Interrupt::new(move || handle.is_pending()));
+    let pending = Arc::clone(thread.pending());
+    thread.process().threads.attach(thread.tid(), handle.clone(), Arc::clone(&pending));
+    let stops = move || handle.is_pending() || pending.is_deliverable();
+    thread.set_interrupt(Interrupt::new(stops));
+    store.on_poll(signals::deliver);
 }
 
 /// Does the main thread's work, such as calling `_start`, and waits for the end of the process. It
@@ -189,6 +196,7 @@ pub(crate) fn spawn<T: Guest>(caller: &mut Caller<'_, T>, start: Start) -> Resul
     store.set_limits(options.store_limits.clone());
     attach(&mut store);
     let instance = program.pre.instantiate(&mut store).map_err(|_| again())?;
+    store.data_mut().thread().set_instance(instance);
     let entry = start.prepare(&mut store, &instance)?;
     let body = move || {
         let ending = ending;

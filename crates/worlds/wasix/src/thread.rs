@@ -2,8 +2,10 @@
 
 use crate::errno::Errno;
 use crate::process::Process;
+use crate::signals::Pending;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use wasmoor::Instance;
 use wasmoor_host::poll::PollSet;
 use wasmoor_host::{Core, Interrupt, WorkingDir};
 use wasmoor_wasi_p1::WasiCtx;
@@ -14,6 +16,9 @@ pub struct Thread {
     process: Arc<Process>,
     tid: u32,
     wasi: WasiCtx,
+    pending: Arc<Pending>,
+    /// The instance that it runs.
+    instance: Option<Instance>,
     /// Values under keys, see `calls::thread_locals`.
     locals: HashMap<u32, u64>,
     /// What it polled last, once it polled.
@@ -22,7 +27,9 @@ pub struct Thread {
 
 impl Thread {
     pub(crate) fn new(process: Arc<Process>, tid: u32, wasi: WasiCtx) -> Self {
-        Thread { process, tid, wasi, locals: HashMap::new(), polled: Mutex::default() }
+        let pending = Arc::default();
+        let (locals, polled) = (HashMap::new(), Mutex::default());
+        Thread { process, tid, wasi, pending, instance: None, locals, polled }
     }
 
     /// Another thread of the same process.
@@ -52,6 +59,20 @@ impl Thread {
     #[must_use]
     pub fn wasi_mut(&mut self) -> &mut WasiCtx {
         &mut self.wasi
+    }
+
+    /// Signals that it is to handle.
+    pub(crate) fn pending(&self) -> &Arc<Pending> {
+        &self.pending
+    }
+
+    /// The instance that it runs.
+    pub(crate) fn instance(&self) -> Option<Instance> {
+        self.instance
+    }
+
+    pub(crate) fn set_instance(&mut self, instance: Instance) {
+        self.instance = Some(instance);
     }
 
     /// The host core.
@@ -93,6 +114,13 @@ impl Thread {
         let start = self.process.options().working_dir.as_bytes();
         let core = self.wasi.core_mut();
         core.working_dir = Some(Arc::new(WorkingDir::new(start, core.table.mounts())));
+    }
+
+    /// In the child of a fork the thread is the main one. What it polled with is the parent's.
+    pub(crate) fn begin_in_child(&mut self, tid: u32) {
+        self.tid = tid;
+        self.pending.clear();
+        self.polled = Mutex::default();
     }
 
     pub(crate) fn set_interrupt(&mut self, interrupt: Interrupt) {

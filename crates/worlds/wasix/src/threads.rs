@@ -1,9 +1,10 @@
 //! The threads of a process: who runs, and how the process ends.
 
 use crate::errno::Errno;
+use crate::signals::{Pending, Signal};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use wasmoor::{Error, InterruptHandle};
 use wasmoor_host::Interrupt;
@@ -32,13 +33,20 @@ pub(crate) struct Threads {
 #[derive(Debug)]
 struct State {
     /// Threads that are or will be running, with what interrupts them once they have a store.
-    running: BTreeMap<u32, Option<InterruptHandle>>,
+    running: BTreeMap<u32, Option<Runner>>,
     /// The number that was given last.
     last: u32,
     /// Whether numbers are given for the second time.
     wrapped: bool,
     is_ending: bool,
     outcome: Option<Result<(), Error>>,
+}
+
+/// How to get at a thread.
+#[derive(Debug)]
+struct Runner {
+    handle: InterruptHandle,
+    pending: Arc<Pending>,
 }
 
 impl Threads {
@@ -84,18 +92,45 @@ impl Threads {
     }
 
     /// The thread has a store by which it is interrupted.
-    pub(crate) fn attach(&self, tid: u32, handle: InterruptHandle) {
+    pub(crate) fn attach(&self, tid: u32, handle: InterruptHandle, pending: Arc<Pending>) {
         let mut state = self.lock();
         if state.is_ending {
             handle.interrupt();
         }
-        state.running.insert(tid, Some(handle));
+        state.running.insert(tid, Some(Runner { handle, pending }));
+    }
+
+    /// Has a thread handle a signal: the one with this number, or else the first, which is the main
+    /// thread while it runs.
+    pub(crate) fn send(&self, tid: Option<u32>, signal: Signal) {
+        let state = self.lock();
+        let mut runners =
+            state.running.iter().filter(|(number, _)| tid.is_none_or(|t| t == **number));
+        if let Some(runner) = runners.find_map(|(_, runner)| runner.as_ref()) {
+            runner.pending.send(signal);
+            runner.handle.call_back();
+        }
     }
 
     /// The thread has ended.
     pub(crate) fn remove(&self, tid: u32) {
         self.lock().running.remove(&tid);
         self.changed.notify_all();
+    }
+
+    /// In the child of a fork: of all threads only this one is there, and is the main one by the
+    /// number `pid`.
+    pub(crate) fn begin_in_child(&self, tid: u32, pid: u32) {
+        let mut state = self.lock();
+        let runner = state.running.remove(&tid).flatten();
+        state.running = BTreeMap::from([(pid, runner)]);
+        state.last = pid;
+        state.wrapped = false;
+    }
+
+    /// Keeps other threads from changing anything until the guard is dropped.
+    pub(crate) fn hold(&self) -> impl Sized + use<'_> {
+        self.lock()
     }
 
     /// Whether the thread is running.
@@ -111,8 +146,8 @@ impl Threads {
         }
         state.is_ending = true;
         state.outcome = Some(outcome);
-        for handle in state.running.values().flatten() {
-            handle.interrupt();
+        for runner in state.running.values().flatten() {
+            runner.handle.interrupt();
         }
         drop(state);
         self.changed.notify_all();

@@ -9,6 +9,7 @@ use crate::vm::Access;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU32;
 
 pub(crate) fn page_bytes() -> usize {
     rustix::param::page_size()
@@ -21,6 +22,17 @@ pub(crate) fn reserve(len: usize) -> io::Result<NonNull<u8>> {
     let address =
         unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), flags)? };
     non_null(address)
+}
+
+/// A word that forked processes share, for the rest of the process's life.
+pub(crate) fn shared_word() -> io::Result<&'static AtomicU32> {
+    let (rights, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let address =
+        unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), page_bytes(), rights, flags)? };
+    let word = non_null(address)?.cast::<AtomicU32>();
+    // SAFETY: the page is zero, aligned and never unmapped, and only this reference leads to it.
+    Ok(unsafe { word.as_ref() })
 }
 
 /// The mapping that the kernel chose; never null unless a process may map page zero.

@@ -8,6 +8,7 @@ pub(crate) mod fork;
 pub(crate) mod image;
 pub(crate) mod kick;
 pub(crate) mod pagemap;
+pub(crate) mod signals;
 pub(crate) mod stack;
 pub(crate) mod thread;
 pub(crate) mod vm;

@@ -9,12 +9,17 @@ use super::unsupported;
 use crate::vm::Access;
 use std::io;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 
 pub(crate) fn page_bytes() -> usize {
     4096
 }
 
 pub(crate) fn reserve(_len: usize) -> io::Result<NonNull<u8>> {
+    unsupported()
+}
+
+pub(crate) fn shared_word() -> io::Result<&'static AtomicU32> {
     unsupported()
 }
 

@@ -1,0 +1,197 @@
+//! Signals and processes of WASIX: guests with one function per case, whose answer is what it prints.
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use wasmoor_tests::binary::{CACHE_VARIABLE, finish, wasmoor};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
+
+fn guest(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("wasix").join(name)
+}
+
+fn command(tier: &str, guest_name: &str, function: &str) -> Command {
+    let mut command = Command::new(wasmoor());
+    command.args(["run", "--tier", tier, "--max-processes", "5", "--invoke", function]);
+    command.arg(guest(guest_name)).env(CACHE_VARIABLE, "off");
+    command
+}
+
+/// How a case ends.
+#[derive(Clone, Copy)]
+enum End {
+    /// It answers a number.
+    Answer(i32),
+    /// It ends with this status.
+    Status(i32),
+}
+use End::{Answer, Status};
+
+fn check(guest_name: &str, cases: &[(&str, End)]) -> Result<()> {
+    for tier in TIERS {
+        for &(function, end) in cases {
+            let run = finish(command(tier, guest_name, function), b"", LIMIT)?;
+            let shown = format!("{tier} {function}: {} {}", run.status, run.stderr);
+            match end {
+                Answer(number) => {
+                    ensure!(run.status.success(), "{shown}");
+                    ensure!(run.stdout() == format!("{number}\n"), "{shown}{}", run.stdout());
+                }
+                Status(status) => ensure!(run.status.code() == Some(status), "{shown}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn signals() -> Result<()> {
+    check(
+        "signals.wat",
+        &[
+            ("nested", Answer(32)),
+            ("raise_default", Status(143)),
+            ("raise_default_preview1", Answer(0)),
+            ("raise_ignored", Answer(0)),
+            ("raise_unknown", Answer(28)),
+            ("raise_nothing", Answer(0)),
+            ("kill_handled", Status(137)),
+            ("handler_not_exported", Status(130)),
+            ("handler_out_of_memory", Status(130)),
+            ("thread_own", Answer(12)),
+            ("thread_probe", Answer(0)),
+            ("thread_missing", Answer(71)),
+            ("thread_missing_probe", Answer(71)),
+            ("thread_unknown", Answer(28)),
+            ("process_own", Answer(12)),
+            ("process_probe", Answer(0)),
+            ("process_missing", Answer(71)),
+            ("process_missing_probe", Answer(71)),
+            ("process_unknown", Answer(28)),
+            ("stack_pointer", Answer(11000)),
+            ("timer_in_a_loop", Answer(14)),
+            ("timer_again", Answer(1)),
+            ("timer_unknown", Answer(28)),
+            ("timer_ends", Status(142)),
+            ("timer_in_a_sleep", Answer(271)),
+            ("inherited", Answer(0)),
+            ("inherited_at_the_end", Answer(78)),
+        ],
+    )
+}
+
+#[test]
+fn processes() -> Result<()> {
+    check(
+        "processes.wat",
+        &[
+            ("status", Answer(1042)),
+            ("any", Answer(1044)),
+            ("own_memory", Answer(56)),
+            ("numbers", Answer(57171)),
+            ("parent_of_first", Answer(0)),
+            ("without_waiting", Answer(3)),
+            ("killed", Answer(2009)),
+            ("ended_by_default", Answer(2015)),
+            ("trapped", Answer(1134)),
+            ("stopped", Answer(3197)),
+            ("handled_in_the_child", Answer(111)),
+            ("timers", Answer(7)),
+            ("grandchild", Answer(21)),
+            ("vfork", Answer(6)),
+            ("no_child", Answer(12)),
+            ("no_child_yet", Answer(12)),
+            ("stranger", Answer(12)),
+            ("flags_unknown", Answer(28)),
+            ("fork_env", Answer(58)),
+            ("fork_at_the_end", Answer(78)),
+            ("join_at_the_end", Answer(78)),
+            ("join_status_at_the_end", Answer(78)),
+            ("parent_at_the_end", Answer(78)),
+            ("parent_of_stranger", Answer(71)),
+            ("limit", Answer(506)),
+        ],
+    )
+}
+
+#[test]
+fn a_blocking_read_ends_for_a_signal() -> Result<()> {
+    for tier in TIERS {
+        let mut command = command(tier, "signals.wat", "timer_in_a_read");
+        // The other end stays open, so that nothing comes.
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Kept(child);
+        let mut answer = String::new();
+        child.0.stdout.take().context("a pipe")?.read_to_string(&mut answer)?;
+        ensure!(answer == "271\n", "{tier}: {answer}");
+    }
+    Ok(())
+}
+
+/// A child that does not outlive the test.
+struct Kept(std::process::Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a guest, waits until it says that it is ready, signals it; what it prints then, and how it
+/// ends.
+fn signalled(
+    tier: &str,
+    function: &str,
+    signal: Signal,
+) -> Result<(String, std::process::ExitStatus)> {
+    let mut command = command(tier, "signals.wat", function);
+    let mut child = Kept(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+    let mut stdout = BufReader::new(child.0.stdout.take().context("a pipe")?);
+    let mut line = String::new();
+    stdout.read_line(&mut line)?;
+    ensure!(line == "ready\n", "{tier} {function}: {line}");
+    kill_process(Pid::from_child(&child.0), signal)?;
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest)?;
+    Ok((rest, child.0.wait()?))
+}
+
+#[test]
+fn signals_of_the_host_reach_guests_that_handle_them() -> Result<()> {
+    for tier in TIERS {
+        for function in ["of_the_host_in_a_loop", "of_the_host_in_a_sleep"] {
+            for signal in [
+                Signal::HUP,
+                Signal::INT,
+                Signal::USR1,
+                Signal::USR2,
+                Signal::ALARM,
+                Signal::TERM,
+                Signal::CHILD,
+                Signal::WINCH,
+            ] {
+                let (answer, status) = signalled(tier, function, signal)?;
+                let number = signal.as_raw();
+                ensure!(answer == format!("{number}\n"), "{tier} {function} {number}: {answer}");
+                ensure!(status.success(), "{tier} {function} {number}: {status}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn without_a_handler_signals_of_the_host_do_what_they_do() -> Result<()> {
+    for signal in [Signal::INT, Signal::TERM, Signal::USR1] {
+        let (_, status) = signalled("auto", "of_the_host_without_handler", signal)?;
+        ensure!(status.signal() == Some(signal.as_raw()), "{status}");
+    }
+    Ok(())
+}
