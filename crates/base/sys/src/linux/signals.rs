@@ -22,9 +22,10 @@ pub(crate) fn forward(signals: &[i32]) -> io::Result<OwnedFd> {
     match PIPE.load(Ordering::SeqCst) {
         -1 => PIPE.store(writing.into_raw_fd(), Ordering::SeqCst),
         // A handler may be about to write to the number, so it stays and means the new pipe.
-        // SAFETY: both numbers are open and ours.
         number => {
-            if unsafe { libc::dup3(writing.as_raw_fd(), number, libc::O_CLOEXEC) } < 0 {
+            // SAFETY: both numbers are open and ours.
+            let status = unsafe { libc::dup3(writing.as_raw_fd(), number, libc::O_CLOEXEC) };
+            if status < 0 {
                 return Err(io::Error::last_os_error());
             }
         }
