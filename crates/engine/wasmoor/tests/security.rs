@@ -265,7 +265,7 @@ fn interrupted_bulk_operations_are_whole() {
         let Some(Extern::Table(table)) = instance.get_export(&store, "table") else { panic!() };
         let hooks = std::sync::Arc::new(AtomicU64::new(0));
         let counted = hooks.clone();
-        store.on_poll(move || {
+        store.on_poll(move |_| {
             counted.fetch_add(1, Ordering::Relaxed);
             Ok(())
         });
