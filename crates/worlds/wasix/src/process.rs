@@ -104,6 +104,7 @@ impl Process {
     pub(crate) fn hold<'a>(&'a self, thread: &'a Thread) -> impl Sized + use<'a> {
         (
             self.threads.hold(),
+            self.workers.hold(),
             self.alarms.hold(),
             self.dispositions.hold(),
             lock(&self.program),

@@ -11,6 +11,7 @@ use wasmoor::{
     Caller, Engine, Error, Instance, InstancePre, Linker, Module, Result, Store, TypedFunc, Val,
 };
 use wasmoor_host::Interrupt;
+use wasmoor_wasi_p1::Exit;
 
 /// How long the end of a process waits for threads that are in calls of the host.
 const END: Duration = Duration::from_secs(1);
@@ -201,12 +202,30 @@ pub(crate) fn spawn<T: Guest>(caller: &mut Caller<'_, T>, start: Start) -> Resul
     let body = move || {
         let ending = ending;
         let result = entry.call(&mut store, tid);
+        let thread = store.data_mut().thread();
+        // In a child that this thread has forked it is the only one, and nobody waits for it.
+        if thread.tid() != tid {
+            thread.process().exit_in_child(status(&result));
+        }
         drop(store);
         ending.with(result);
     };
     let started = process.workers.start(options.thread_stack_bytes, Box::new(body));
     started.map_err(|_| again())?;
     Ok(tid)
+}
+
+/// The status of a forked process whose first function was a thread's.
+fn status(result: &Result<()>) -> u8 {
+    const TRAP: u8 = 134;
+    match result {
+        Err(error) if error.downcast_ref::<Exit>().is_some() => {
+            // As in any process, the low 8 bits are the status.
+            error.downcast_ref::<Exit>().map_or(TRAP, |exit| exit.code as u8)
+        }
+        Err(_) if !is_thread_exit(result) => TRAP,
+        _ => 0,
+    }
 }
 
 /// A thread that counts as running until this is dropped.

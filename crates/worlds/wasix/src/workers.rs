@@ -45,6 +45,11 @@ impl Workers {
         waiting
     }
 
+    /// Keeps other threads from changing the list until the guard is dropped.
+    pub(crate) fn hold(&self) -> impl Sized + use<'_> {
+        self.lock()
+    }
+
     /// Has work done by a worker, or by a new one with a stack of that size.
     ///
     /// # Errors
