@@ -6,7 +6,8 @@
 
 use crate::report::{Failure, printable};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use wasmoor_abi::limits::MODULE_BYTES_MAX;
@@ -15,6 +16,10 @@ use wasmoor_abi::limits::MODULE_BYTES_MAX;
 const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Bytes that decide what a file is.
 const HEADER_BYTES: usize = 512;
+/// Bytes that are worth a thread.
+const PART_BYTES_MIN: usize = 2 << 20;
+/// Threads that read a file.
+const THREADS_MAX: usize = 4;
 /// The first bytes of a binary module.
 const MAGIC: &[u8] = b"\0asm";
 
@@ -25,9 +30,9 @@ const MAGIC: &[u8] = b"\0asm";
 pub(crate) fn read_module(path: &Path) -> Result<(Arc<[u8]>, bool), Failure> {
     let shown = printable(&path.display().to_string());
     let bytes = if path == Path::new("-") {
-        read(std::io::stdin().lock(), 0)
+        read(std::io::stdin().lock(), 0, fill)
     } else {
-        open(path).and_then(|(file, len)| read(file, len))
+        open(path).and_then(|(file, len)| read(file, len, fill_in_parts))
     };
     let bytes = bytes.map_err(|failure| failure.context(format_args!("cannot read `{shown}`")))?;
     if bytes.starts_with(MAGIC) {
@@ -48,8 +53,12 @@ fn open(path: &Path) -> Result<(File, u64), Failure> {
 
 /// `len` is a hint; the file may have another length by the time it is read.
 ///
-/// With a right hint the bytes are read once, to where they stay.
-fn read(mut file: impl Read, len: u64) -> Result<Arc<[u8]>, Failure> {
+/// With a right hint the bytes are read once, to where they stay, by `fill`.
+fn read<R: Read>(
+    mut file: R,
+    len: u64,
+    fill: impl FnOnce(&mut R, &mut [u8]) -> Result<usize, Failure>,
+) -> Result<Arc<[u8]>, Failure> {
     let mut header = Vec::new();
     read_to_end(file.by_ref().take(HEADER_BYTES as u64), &mut header)?;
     let limit = limit(&header)?;
@@ -93,6 +102,49 @@ fn fill(file: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Failure> {
         }
     }
     Ok(filled)
+}
+
+/// As [`fill`]: parts of a large file by several threads at a time, since most of the time goes into
+/// making pages.
+fn fill_in_parts(file: &mut File, buffer: &mut [u8]) -> Result<usize, Failure> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let part = buffer.len().div_ceil(threads).max(PART_BYTES_MIN);
+    if buffer.len() <= part {
+        return fill(file, buffer);
+    }
+    let start = file.stream_position().map_err(Failure::error)?;
+    let len = buffer.len();
+    let shared: &File = file;
+    let counts = std::thread::scope(|scope| {
+        let read = |(number, buffer)| {
+            let at = start + (number * part) as u64;
+            scope.spawn(move || fill(&mut Section { file: shared, at }, buffer))
+        };
+        let threads: Vec<_> = buffer.chunks_mut(part).enumerate().map(read).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|_| Err(Failure::error("a thread has panicked")))
+        };
+        threads.into_iter().map(join).collect::<Result<Vec<usize>, Failure>>()
+    })?;
+    // Up to where there is no gap: the file may have become shorter.
+    let full = counts.iter().take_while(|&&count| count == part).count();
+    let filled = (full * part + counts.get(full).copied().unwrap_or(0)).min(len);
+    file.seek(SeekFrom::Start(start + filled as u64)).map_err(Failure::error)?;
+    Ok(filled)
+}
+
+/// A file from a position on, which other readers of the file do not move.
+struct Section<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
 
 fn read_to_end(mut file: impl Read, bytes: &mut Vec<u8>) -> Result<(), Failure> {
@@ -150,7 +202,7 @@ mod tests {
     use super::*;
 
     fn message(bytes: &[u8]) -> String {
-        let result = read(bytes, bytes.len() as u64).and_then(|bytes| encode("f", &bytes));
+        let result = read(bytes, bytes.len() as u64, fill).and_then(|bytes| encode("f", &bytes));
         result.err().and_then(|failure| failure.message).unwrap_or_default()
     }
 
@@ -176,21 +228,36 @@ mod tests {
         assert_eq!(binary, b"\0asm\x01\0\0\0");
         // A wrong hint about the length changes nothing.
         for hint in [0, 7, 8, 9, 1000] {
-            assert_eq!(&*read(&binary[..], hint).expect("a module"), binary);
+            assert_eq!(&*read(&binary[..], hint, fill).expect("a module"), binary);
         }
         let long = [MAGIC, &[7; 5000]].concat();
         for hint in [0, 600, 5004, 6000] {
-            assert_eq!(&*read(&long[..], hint).expect("a module"), long);
+            assert_eq!(&*read(&long[..], hint, fill).expect("a module"), long);
+        }
+    }
+
+    #[test]
+    fn large_files_are_whole_whatever_their_length_was() {
+        let mut bytes: Vec<u8> = (0..11 << 20).map(|at: u32| (at >> 8 ^ at) as u8).collect();
+        bytes[..4].copy_from_slice(MAGIC);
+        let path = tempfile::NamedTempFile::new().expect("a file").into_temp_path();
+        for len in [bytes.len(), 5 << 20, (4 << 20) + 1] {
+            std::fs::write(&path, &bytes[..len]).expect("written");
+            for hint in [len, len + 1, len - 1, len + (7 << 20), 3 << 20, 0] {
+                let file = File::open(&path).expect("there");
+                let found = read(file, hint as u64, fill_in_parts).expect("a module");
+                assert!(*found == bytes[..len], "{len} bytes, {hint} announced");
+            }
         }
     }
 
     #[test]
     fn limits_hold_for_files_and_pipes() {
         let endless = std::io::repeat(b' ');
-        let failure = read(endless, 0).expect_err("an endless text");
+        let failure = read(endless, 0, fill).expect_err("an endless text");
         let expected = "it has 67108865 bytes, the limit is 67108864 (a module as text)";
         assert_eq!(failure.message.as_deref(), Some(expected));
-        let long = read(&b"\0asm\x01\0\0\0"[..], (1 << 30) + 1).expect_err("a large file");
+        let long = read(&b"\0asm\x01\0\0\0"[..], (1 << 30) + 1, fill).expect_err("a large file");
         let expected = "it has 1073741825 bytes, the limit is 1073741824 (a binary module)";
         assert_eq!(long.message.as_deref(), Some(expected));
     }
