@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use wasmoor_tests::binary::{CACHE_VARIABLE, finish, wasmoor};
@@ -16,9 +16,12 @@ fn guest(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("wasix").join(name)
 }
 
-fn command(tier: &str, guest_name: &str, function: &str) -> Command {
+fn command(tier: &str, root: Option<&Path>, guest_name: &str, function: &str) -> Command {
     let mut command = Command::new(wasmoor());
     command.args(["run", "--tier", tier, "--max-processes", "5", "--invoke", function]);
+    if let Some(root) = root {
+        command.arg("--dir").arg(format!("{}::/", root.display()));
+    }
     command.arg(guest(guest_name)).env(CACHE_VARIABLE, "off");
     command
 }
@@ -34,9 +37,14 @@ enum End {
 use End::{Answer, Status};
 
 fn check(guest_name: &str, cases: &[(&str, End)]) -> Result<()> {
+    check_in(None, guest_name, cases)
+}
+
+/// The same with a folder of the host as the guest's root.
+fn check_in(root: Option<&Path>, guest_name: &str, cases: &[(&str, End)]) -> Result<()> {
     for tier in TIERS {
         for &(function, end) in cases {
-            let run = finish(command(tier, guest_name, function), b"", LIMIT)?;
+            let run = finish(command(tier, root, guest_name, function), b"", LIMIT)?;
             let shown = format!("{tier} {function}: {} {}", run.status, run.stderr);
             match end {
                 Answer(number) => {
@@ -121,9 +129,53 @@ fn processes() -> Result<()> {
 }
 
 #[test]
+fn programs() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path();
+    std::fs::write(root.join("child.wasm"), wat::parse_file(guest("child.wat"))?)?;
+    std::fs::write(root.join("text"), "no module")?;
+    std::fs::write(root.join("script"), "#!/child.wasm -x\nwhatever")?;
+    std::fs::write(root.join("loop"), "#!/loop\n")?;
+    std::fs::create_dir(root.join("dir"))?;
+    check_in(
+        Some(root),
+        "programs.wat",
+        &[
+            ("exec", Status(30)),
+            ("exec_missing", Status(127)),
+            ("exec2", Status(32)),
+            ("exec3", Status(32)),
+            ("exec3_missing", Answer(44)),
+            ("exec3_text", Answer(45)),
+            ("exec3_dir", Answer(2)),
+            ("exec3_script", Status(52)),
+            ("exec3_loop", Answer(45)),
+            ("exec3_search", Status(32)),
+            ("exec3_here", Status(32)),
+            ("exec3_search_missing", Answer(44)),
+            ("exec3_at_the_end", Answer(78)),
+            ("exec4", Status(31)),
+            ("exec4_at_the_end", Answer(78)),
+            ("kept", Status(132)),
+            ("closed", Status(32)),
+            ("spawn2", Answer(32)),
+            ("spawn3", Answer(31)),
+            ("spawn2_missing", Answer(441_012)),
+            ("spawn2_at_the_end", Answer(78)),
+            ("spawn2_steps", Answer(132)),
+            ("spawn2_elsewhere", Answer(44)),
+            ("spawn2_bad_step", Answer(81_012)),
+        ],
+    )?;
+    assert_eq!(std::fs::read_to_string(root.join("out"))?.replace("child\n", ""), "");
+    assert!(std::fs::metadata(root.join("out"))?.len() > 0);
+    Ok(())
+}
+
+#[test]
 fn a_blocking_read_ends_for_a_signal() -> Result<()> {
     for tier in TIERS {
-        let mut command = command(tier, "signals.wat", "timer_in_a_read");
+        let mut command = command(tier, None, "signals.wat", "timer_in_a_read");
         // The other end stays open, so that nothing comes.
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut child = Kept(child);
@@ -151,7 +203,7 @@ fn signalled(
     function: &str,
     signal: Signal,
 ) -> Result<(String, std::process::ExitStatus)> {
-    let mut command = command(tier, "signals.wat", function);
+    let mut command = command(tier, None, "signals.wat", function);
     let mut child = Kept(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
     let mut stdout = BufReader::new(child.0.stdout.take().context("a pipe")?);
     let mut line = String::new();

@@ -183,10 +183,11 @@ fn guest_thread(
         .processes_max(args.max_processes)
         .build();
     let mut store = Store::new(module.engine(), thread).map_err(Failure::error)?;
-    store.set_limits(limits);
+    store.set_limits(limits.clone());
     if let Some(fuel) = args.fuel {
         store.set_fuel(fuel).map_err(Failure::error)?;
     }
+    let end = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let deadline = args.timeout.map(|timeout| store.set_deadline(timeout)).transpose();
     let _deadline = deadline.map_err(Failure::error)?;
     if let Some(timeout) = args.timeout {
@@ -199,12 +200,45 @@ fn guest_thread(
         failure.details.extend(hint.map(report::note_line));
         failure
     });
-    exit_in_child(&store, &result);
     stats.compiled = module.compile_stats();
     stats.memory_bytes = store.meter().memory_bytes;
     stats.table_elements = store.meter().table_elements;
     stats.fuel = args.fuel.map(|granted| granted.saturating_sub(store.fuel()));
+    successors(&limits, end, store, result)
+}
+
+/// Runs what the guest becomes, program after program.
+fn successors(
+    limits: &StoreLimits,
+    end: Option<Instant>,
+    mut store: Store<Thread>,
+    mut result: Result<(), Failure>,
+) -> Result<(), Failure> {
+    while let Some((module, thread)) = store.data().process().take_successor() {
+        // What the old program had is given back first.
+        drop(store);
+        store = Store::new(module.engine(), thread).map_err(Failure::error)?;
+        store.set_limits(limits.clone());
+        result = successor(&module, end, &mut store);
+    }
+    exit_in_child(&store, &result);
     result
+}
+
+fn successor(
+    module: &Module,
+    end: Option<Instant>,
+    store: &mut Store<Thread>,
+) -> Result<(), Failure> {
+    let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+    let deadline = left.map(|left| store.set_deadline(left)).transpose();
+    let _deadline = deadline.map_err(Failure::error)?;
+    let mut linker = Linker::new(module.engine());
+    wasmoor_wasix::add_to_linker(&mut linker, module).map_err(Failure::error)?;
+    match wasmoor_wasix::instantiate(&linker, store, module) {
+        Ok(instance) => start_program(module, &instance, store),
+        Err(error) => outcome::of(Err(error)),
+    }
 }
 
 /// In a process that the guest has forked there is no thread to go back to: it ends here.

@@ -177,6 +177,15 @@ impl Node {
         Node { place, read_only, kind: OnceLock::new() }
     }
 
+    /// What was opened; a mounted file is not, but a name.
+    #[must_use]
+    pub fn opened(&self) -> Option<BorrowedFd<'_>> {
+        match &self.place {
+            Place::Open(fd) => Some(fd.as_fd()),
+            Place::MountedFile { .. } => None,
+        }
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }

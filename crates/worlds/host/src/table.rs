@@ -297,6 +297,20 @@ impl DescriptorTable {
         Ok(self.read().get(fd)?.close_on_exec)
     }
 
+    /// Closes what is closed when the guest becomes another program.
+    pub fn close_for_exec(&self) {
+        let mut entries = self.write();
+        let closes = |entry: &Entry| entry.close_on_exec;
+        let numbers: Vec<u32> = (0u32..)
+            .zip(&entries.slots)
+            .filter(|(_, slot)| slot.as_ref().is_some_and(closes))
+            .map(|(fd, _)| fd)
+            .collect();
+        let closed: Vec<Entry> = numbers.iter().filter_map(|&fd| entries.take(fd).ok()).collect();
+        drop(entries);
+        self.meter.release(Resource::OpenFiles, closed.len() as u64);
+    }
+
     /// Sets whether a number is closed when the guest becomes another program.
     ///
     /// # Errors
@@ -437,6 +451,21 @@ mod tests {
         assert_eq!(table.duplicate(0, DESCRIPTOR_NUMBERS_MAX, false), Err(Errno::INVAL));
         drop(table);
         assert_eq!(limits.left(Resource::OpenFiles), 5);
+    }
+
+    #[test]
+    fn programs_begin_without_what_is_closed_for_them() {
+        let (limits, table) = table(5);
+        for _ in 0..3 {
+            table.push(null()).unwrap();
+        }
+        table.set_close_on_exec(1, true).unwrap();
+        assert_eq!(table.duplicate(1, 0, false), Ok(3));
+        table.close_for_exec();
+        assert_eq!([0, 1, 2, 3].map(|fd| table.get(fd).is_ok()), [true, false, true, true]);
+        assert_eq!(limits.left(Resource::OpenFiles), 2);
+        table.close_for_exec();
+        assert_eq!((table.len(), table.push(null())), (3, Ok(1)));
     }
 
     #[test]

@@ -35,6 +35,19 @@ impl WasiCtx {
         self.missed.read()
     }
 
+    /// The variables of the environment, as `NAME=VALUE`.
+    #[must_use]
+    pub fn env(&self) -> &[Vec<u8>] {
+        &self.env
+    }
+
+    /// The same guest with other arguments and another environment: for a world in which a guest can
+    /// become another program.
+    #[must_use]
+    pub fn for_program(&self, args: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> WasiCtx {
+        WasiCtx { args: args.into(), env: env.into(), ..self.clone() }
+    }
+
     /// The host core, for embedders and worlds that add to it.
     #[must_use]
     pub fn core(&self) -> &Core {

@@ -80,6 +80,16 @@ impl Alarms {
         state.wake_thread(process)
     }
 
+    /// A new program begins: the host's signals do what they did at first.
+    pub(crate) fn stop_forwarding(&self) {
+        let mut state = self.lock();
+        state.timers.clear();
+        if std::mem::take(&mut state.forwards) {
+            // They were set, so they can be reset.
+            let _ = signals::restore(&FORWARDED);
+        }
+    }
+
     /// After a fork, in the child: timers are the parent's, and so is the thread.
     pub(crate) fn begin_in_child(&self, process: &Arc<Process>) {
         let mut state = self.lock();

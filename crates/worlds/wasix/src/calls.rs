@@ -11,6 +11,7 @@ pub(crate) mod files;
 pub(crate) mod futex;
 pub(crate) mod polling;
 pub(crate) mod processes;
+pub(crate) mod programs;
 pub(crate) mod signals;
 mod sock_paths;
 pub(crate) mod socket_options;

@@ -66,6 +66,11 @@ fn host(pid: u32) -> Option<Pid> {
 }
 
 impl Family {
+    /// The same for the program that the process becomes.
+    pub(crate) fn hand_over(&self) -> Family {
+        Family { state: Mutex::new(std::mem::take(&mut *lock(&self.state))) }
+    }
+
     /// The parent of the process `own`, whose family this is, or of one of its children.
     ///
     /// # Errors

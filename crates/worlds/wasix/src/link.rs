@@ -45,6 +45,7 @@ pub fn add_to_linker<T: Guest>(linker: &mut Linker<T>, module: &Module) -> wasmo
     calls::futex::offer(&mut offers)?;
     calls::polling::offer(&mut offers)?;
     calls::processes::offer(&mut offers)?;
+    calls::programs::offer(&mut offers)?;
     calls::signals::offer(&mut offers)?;
     calls::socket_options::offer(&mut offers)?;
     calls::sockets::offer(&mut offers)?;

@@ -13,7 +13,7 @@ use rustix::termios::{OptionalActions, Termios, tcsetattr};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wasmoor::{Error, StoreLimits};
+use wasmoor::{Error, Module, StoreLimits};
 use wasmoor_host::net::Network;
 use wasmoor_wasi_p1::WasiCtx;
 
@@ -39,6 +39,7 @@ pub struct Process {
     pub(crate) workers: Arc<Workers>,
     /// Makes instances for new threads; of the type that the store's data has.
     program: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    successor: Mutex<Option<(Module, Thread)>>,
     pub(crate) dispositions: Dispositions,
     pub(crate) alarms: Alarms,
     pub(crate) family: Family,
@@ -174,6 +175,46 @@ impl Process {
         }
     }
 
+    /// The process as the program begins that it becomes: handlers are gone, and what is ignored
+    /// stays ignored unless it is said otherwise.
+    pub(crate) fn successor(&self, ignored: &[(u32, bool)]) -> Arc<Process> {
+        self.alarms.stop_forwarding();
+        let dispositions = Dispositions::default();
+        for signal in self.dispositions.ignored() {
+            dispositions.set_ignored(signal, true);
+        }
+        for &(signal, ignore) in ignored {
+            if let Some(signal) = Signal::new(signal) {
+                dispositions.set_ignored(signal, ignore);
+            }
+        }
+        Arc::new(Process {
+            pid: AtomicU32::new(self.pid()),
+            is_child: AtomicBool::new(self.is_child()),
+            options: self.options.clone(),
+            threads: Threads::new(self.pid()),
+            workers: Arc::clone(&self.workers),
+            program: Mutex::new(None),
+            successor: Mutex::new(None),
+            dispositions,
+            alarms: Alarms::default(),
+            family: self.family.hand_over(),
+            local_keys: AtomicU32::new(0),
+            terminal: Mutex::new(lock(&self.terminal).take()),
+        })
+    }
+
+    pub(crate) fn set_successor(&self, module: Module, thread: Thread) {
+        *lock(&self.successor) = Some((module, thread));
+    }
+
+    /// The program that the guest has become, once [`crate::run`] has ended for that: its module and
+    /// the main thread for a new store.
+    #[must_use]
+    pub fn take_successor(&self) -> Option<(Module, Thread)> {
+        lock(&self.successor).take()
+    }
+
     /// Sends a signal to the guest, which handles it or has happen what happens by default.
     pub(crate) fn signal(&self, signal: Signal) {
         match self.dispositions.action(signal) {
@@ -276,6 +317,7 @@ impl ProcessBuilder {
             threads: Threads::new(FIRST),
             workers: Arc::default(),
             program: Mutex::new(None),
+            successor: Mutex::new(None),
             dispositions: Dispositions::default(),
             alarms: Alarms::default(),
             family: Family::default(),

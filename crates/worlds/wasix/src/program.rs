@@ -2,6 +2,7 @@
 
 use crate::errno::Errno;
 use crate::link::is_wasix;
+use crate::process::Process;
 use crate::signals;
 use crate::thread::Thread;
 use crate::threads::ThreadExit;
@@ -63,6 +64,12 @@ pub fn instantiate<T: Guest>(
     let instance = program.pre.instantiate(&mut *store)?;
     store.data_mut().thread().set_instance(instance);
     Ok(instance)
+}
+
+/// The engine that the process's code is for.
+pub(crate) fn engine<T: Guest>(process: &Process) -> Option<Engine> {
+    let program = process.program()?.downcast::<Program<T>>().ok()?;
+    Some(program.engine.clone())
 }
 
 /// Makes the process know how to interrupt the thread, and its calls when they must end; from now on

@@ -159,6 +159,14 @@ impl Dispositions {
         (1..=31).map(Signal).filter(move |signal| ignored & signal.bit() != 0)
     }
 
+    pub(crate) fn set_ignored(&self, signal: Signal, ignore: bool) {
+        if ignore {
+            self.ignored.fetch_or(signal.bit(), Ordering::SeqCst);
+        } else {
+            self.ignored.fetch_and(!signal.bit(), Ordering::SeqCst);
+        }
+    }
+
     /// The signal that ended the process.
     pub(crate) fn ended_by(&self) -> Option<Signal> {
         Signal::new(self.ended_by.load(Ordering::SeqCst))

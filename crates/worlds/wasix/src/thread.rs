@@ -113,6 +113,10 @@ impl Thread {
     pub(crate) fn set_working_dir(&mut self) {
         let start = self.process.options().working_dir.as_bytes();
         let core = self.wasi.core_mut();
+        // A program begins where the one before it was.
+        if core.working_dir.is_some() {
+            return;
+        }
         core.working_dir = Some(Arc::new(WorkingDir::new(start, core.table.mounts())));
     }
 

@@ -1,0 +1,331 @@
+//! Becoming another program, and starting one in a child.
+
+use super::Result;
+use crate::abi::{Out, text};
+use crate::errno::Errno;
+use crate::family::{self, Forked, Wanted};
+use crate::image::{Image, Wish};
+use crate::link::{Offers, number};
+use crate::program::{self, Guest};
+use crate::spawn::{FdOp, report, result_of};
+use rustix::io::Errno as Host;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::WaitOptions;
+use wasmoor::{Caller, Error};
+use wasmoor_host::GuestMemory;
+use wasmoor_host::limits::PATH_BYTES_MAX;
+use wasmoor_wasi_p1::{Exit, with_memory};
+
+/// Bytes of all arguments, and of all variables, together.
+const LIST_BYTES_MAX: u32 = 1 << 20;
+/// Arguments, or variables, or steps.
+const LIST_MAX: u32 = 1 << 16;
+/// Bytes of a disposition: the signal and what is done with it.
+const DISPOSITION_BYTES: u32 = 2;
+/// The status of a guest that wanted to be a program that is not there, as of shells.
+const STATUS_MISSING: u32 = 127;
+
+/// Defines the family.
+pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()> {
+    offers.define(
+        "proc_exec",
+        |caller: Caller<'_, T>, name: u32, name_len: u32, args: u32, args_len: u32| {
+            exec_or_end(caller, [name, name_len], [args, args_len], [0, 0])
+        },
+    )?;
+    offers.define(
+        "proc_exec2",
+        |caller: Caller<'_, T>,
+         name: u32,
+         name_len: u32,
+         args: u32,
+         args_len: u32,
+         envs: u32,
+         envs_len: u32| {
+            exec_or_end(caller, [name, name_len], [args, args_len], [envs, envs_len])
+        },
+    )?;
+    offers.define(
+        "proc_exec3",
+        |caller: Caller<'_, T>,
+         name: u32,
+         name_len: u32,
+         args: u32,
+         args_len: u32,
+         envs: u32,
+         envs_len: u32,
+         search: u32,
+         path: u32,
+         path_len: u32| {
+            let named = Named {
+                name: [name, name_len],
+                args: [args, args_len],
+                envs: [envs, envs_len],
+                search,
+                path: [path, path_len],
+                lists: List::Lines,
+            };
+            exec(caller, named)
+        },
+    )?;
+    offers.define(
+        "proc_exec4",
+        |caller: Caller<'_, T>,
+         name: u32,
+         name_len: u32,
+         args: u32,
+         args_n: u32,
+         envs: u32,
+         envs_n: u32,
+         search: u32,
+         path: u32,
+         path_len: u32| {
+            let named = Named {
+                name: [name, name_len],
+                args: [args, args_n],
+                envs: [envs, envs_n],
+                search,
+                path: [path, path_len],
+                lists: List::Pointers,
+            };
+            exec(caller, named)
+        },
+    )?;
+    offers.define(
+        "proc_spawn2",
+        |caller: Caller<'_, T>,
+         name: u32,
+         name_len: u32,
+         args: u32,
+         args_len: u32,
+         envs: u32,
+         envs_len: u32,
+         ops: u32,
+         ops_n: u32,
+         signals: u32,
+         signals_n: u32,
+         search: u32,
+         path: u32,
+         path_len: u32,
+         out: u32| {
+            let named = Named {
+                name: [name, name_len],
+                args: [args, args_len],
+                envs: [envs, envs_len],
+                search,
+                path: [path, path_len],
+                lists: List::Lines,
+            };
+            spawn(caller, named, [ops, ops_n], [signals, signals_n], out)
+        },
+    )?;
+    offers.define(
+        "proc_spawn3",
+        |caller: Caller<'_, T>,
+         name: u32,
+         name_len: u32,
+         args: u32,
+         args_n: u32,
+         envs: u32,
+         envs_n: u32,
+         ops: u32,
+         ops_n: u32,
+         signals: u32,
+         signals_n: u32,
+         search: u32,
+         path: u32,
+         path_len: u32,
+         out: u32| {
+            let named = Named {
+                name: [name, name_len],
+                args: [args, args_n],
+                envs: [envs, envs_n],
+                search,
+                path: [path, path_len],
+                lists: List::Pointers,
+            };
+            spawn(caller, named, [ops, ops_n], [signals, signals_n], out)
+        },
+    )
+}
+
+/// How a list of strings lies in memory.
+#[derive(Clone, Copy)]
+enum List {
+    /// Lines of one text.
+    Lines,
+    /// Pointers to strings that end with a NUL.
+    Pointers,
+}
+
+/// Where a wish lies in memory: pairs of an address and a length.
+struct Named {
+    name: [u32; 2],
+    args: [u32; 2],
+    envs: [u32; 2],
+    search: u32,
+    path: [u32; 2],
+    lists: List,
+}
+
+impl Named {
+    fn read(&self, memory: &GuestMemory<'_>) -> Result<Wish> {
+        let [path, path_len] = self.path;
+        Ok(Wish {
+            name: text(memory, self.name[0], self.name[1], PATH_BYTES_MAX as u32)?,
+            args: list(memory, self.args, self.lists)?,
+            env: if self.envs[0] == 0 { None } else { Some(list(memory, self.envs, self.lists)?) },
+            search: self.search != 0,
+            directories: if path == 0 {
+                None
+            } else {
+                Some(text(memory, path, path_len, LIST_BYTES_MAX)?)
+            },
+        })
+    }
+}
+
+fn list(memory: &GuestMemory<'_>, [addr, len]: [u32; 2], form: List) -> Result<Vec<Vec<u8>>> {
+    let too_big = || Errno::from(Host::TOOBIG);
+    match form {
+        List::Lines => {
+            if len > LIST_BYTES_MAX {
+                return Err(too_big());
+            }
+            let text = text(memory, addr, len, LIST_BYTES_MAX)?;
+            let text = text.strip_suffix(b"\n").unwrap_or(&text);
+            let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::to_vec);
+            Ok(if text.is_empty() { Vec::new() } else { lines.collect() })
+        }
+        List::Pointers => {
+            if len > LIST_MAX {
+                return Err(too_big());
+            }
+            let mut left = LIST_BYTES_MAX;
+            let string = |at: u32| {
+                let pointer = memory.read_u32(u64::from(addr) + u64::from(at) * 4)?;
+                let string = string(memory, pointer, left).ok_or_else(too_big)??;
+                left -= string.len() as u32;
+                Ok(string)
+            };
+            (0..len).map(string).collect()
+        }
+    }
+}
+
+/// The bytes up to a NUL; `None`: there are more than `max`.
+fn string(memory: &GuestMemory<'_>, addr: u32, max: u32) -> Option<Result<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    for at in 0..max {
+        match memory.read_u8(u64::from(addr) + u64::from(at)) {
+            Ok(0) => return Some(Ok(bytes)),
+            Ok(byte) => bytes.push(byte),
+            Err(fault) => return Some(Err(fault.into())),
+        }
+    }
+    None
+}
+
+/// Becomes another program; the error is that of leaving the old one, or inside why it cannot be.
+fn become_program<T: Guest>(
+    caller: &mut Caller<'_, T>,
+    named: &Named,
+) -> std::result::Result<Errno, Error> {
+    let found = with_memory(caller, |data, memory| {
+        let thread = data.thread();
+        let wish = named.read(memory)?;
+        if !thread.process().options().is_host_process {
+            return Err(Errno::from(Host::NOTSUP));
+        }
+        let engine = program::engine::<T>(thread.process()).ok_or(Errno::from(Host::NOTSUP))?;
+        Image::find(thread, &engine, wish)
+    });
+    match found {
+        Ok(image) => Err(image.begin(caller.data_mut().thread(), &[])),
+        Err(errno) => Ok(errno),
+    }
+}
+
+fn exec<T: Guest>(mut caller: Caller<'_, T>, named: Named) -> std::result::Result<i32, Error> {
+    become_program(&mut caller, &named).map(|errno| number(Err(errno)))
+}
+
+/// The forms that cannot fail: the process ends instead.
+fn exec_or_end<T: Guest>(
+    mut caller: Caller<'_, T>,
+    name: [u32; 2],
+    args: [u32; 2],
+    envs: [u32; 2],
+) -> std::result::Result<(), Error> {
+    let named = Named { name, args, envs, search: 0, path: [0, 0], lists: List::Lines };
+    become_program(&mut caller, &named)?;
+    Err(Error::host(Exit { code: STATUS_MISSING }))
+}
+
+/// Starts a program in a child, after these steps there; puts the child's number.
+fn spawn<T: Guest>(
+    mut caller: Caller<'_, T>,
+    named: Named,
+    [ops, ops_n]: [u32; 2],
+    [signals, signals_n]: [u32; 2],
+    out: u32,
+) -> std::result::Result<i32, Error> {
+    let done = with_memory(&mut caller, |data, memory| -> Result<Spawned> {
+        let out = Out::for_u32(memory, out)?;
+        let wish = named.read(memory)?;
+        if ops_n > LIST_MAX {
+            return Err(Host::TOOBIG.into());
+        }
+        let ops = (0..ops_n).map(|at| FdOp::read(memory, ops, at)).collect::<Result<Vec<_>>>()?;
+        let signals = dispositions(memory, signals, signals_n)?;
+        let thread = data.thread();
+        let engine = program::engine::<T>(thread.process()).ok_or(Errno::from(Host::NOTSUP))?;
+        let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
+        match family::fork(thread)? {
+            Forked::Parent(child) => {
+                drop(writing);
+                let result = result_of(&reading);
+                if result.is_err() {
+                    // It ends by itself; nobody else knows of it.
+                    let wanted = Wanted { child: Some(child), options: WaitOptions::empty() };
+                    let patient = wasmoor_host::Interrupt::default();
+                    let _ = thread.process().family.wait(wanted, &patient);
+                }
+                result?;
+                out.put_u32(child);
+                Ok(Spawned::InParent)
+            }
+            Forked::Child => {
+                drop(reading);
+                let steps = ops.iter().try_for_each(|op| op.apply(thread));
+                match steps.and_then(|()| Image::find(thread, &engine, wish)) {
+                    Ok(image) => Ok(Spawned::InChild(image.begin(thread, &signals))),
+                    Err(errno) => report(&writing, errno),
+                }
+            }
+        }
+    });
+    match done {
+        Ok(Spawned::InParent) => Ok(0),
+        Ok(Spawned::InChild(leave)) => Err(leave),
+        Err(errno) => Ok(number(Err(errno))),
+    }
+}
+
+enum Spawned {
+    InParent,
+    /// The old program is left by this error.
+    InChild(Error),
+}
+
+/// Signals with whether they are ignored.
+fn dispositions(memory: &GuestMemory<'_>, addr: u32, count: u32) -> Result<Vec<(u32, bool)>> {
+    if count > LIST_MAX {
+        return Err(Host::TOOBIG.into());
+    }
+    let read = |at: u32| {
+        let at = u64::from(addr) + u64::from(at) * u64::from(DISPOSITION_BYTES);
+        Ok((u32::from(memory.read_u8(at)?), memory.read_u8(at + 1)? != 0))
+    };
+    (0..count).map(read).collect()
+}

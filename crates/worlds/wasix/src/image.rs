@@ -1,0 +1,199 @@
+//! Programs in the guest's files, and becoming one.
+//!
+//! A file is a module, or a script that names in its first line (`#!`) the program that reads it. It
+//! is found as the guest finds its files, and nothing changes for the guest before the program is
+//! known to be one.
+
+use crate::errno::Errno;
+use crate::thread::Thread;
+use rustix::fs::{FileType, OFlags, fstat};
+use rustix::io::Errno as Host;
+use wasmoor::{Engine, Error, Module};
+use wasmoor_abi::limits::MODULE_BYTES_MAX;
+use wasmoor_host::Resource;
+use wasmoor_host::files::{self, At};
+
+/// Where programs are looked for without a list of directories.
+const DIRECTORIES: &[u8] = b"/bin:/usr/bin";
+/// Scripts whose programs are scripts.
+const SCRIPTS_MAX: usize = 4;
+/// The longest first line of a script.
+const FIRST_LINE_BYTES_MAX: usize = 256;
+/// The first bytes of a module.
+const MAGIC: &[u8] = b"\0asm";
+
+/// The guest has become another program: the error by which the old one is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the guest has become another program")]
+pub struct Replaced;
+
+/// What a guest asks for.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// The program's name or path.
+    pub(crate) name: Vec<u8>,
+    /// Its arguments, the first of which is its own name.
+    pub(crate) args: Vec<Vec<u8>>,
+    /// Its environment; `None`: that of the caller.
+    pub(crate) env: Option<Vec<Vec<u8>>>,
+    /// Whether a name without a slash is looked for in directories.
+    pub(crate) search: bool,
+    /// Those directories; `None`: those of the environment.
+    pub(crate) directories: Option<Vec<u8>>,
+}
+
+/// A program that is ready to begin.
+#[derive(Debug)]
+pub(crate) struct Image {
+    module: Module,
+    args: Vec<Vec<u8>>,
+    env: Vec<Vec<u8>>,
+}
+
+impl Image {
+    /// # Errors
+    /// `noent` where there is no such file, `acces` for what is no file, `noexec` for what is no
+    /// module, and those of reading it.
+    pub(crate) fn find(thread: &Thread, engine: &Engine, wish: Wish) -> Result<Image, Errno> {
+        let env = wish.env.clone().unwrap_or_else(|| thread.wasi().env().to_vec());
+        let mut path = wish.name.clone();
+        let mut bytes = look_for(thread, &wish, &env, &mut path)?;
+        let mut args = wish.args;
+        for _ in 0..SCRIPTS_MAX {
+            let Some((program, argument)) = script(&bytes) else { break };
+            let own = std::mem::replace(&mut path, program.clone());
+            args = [program]
+                .into_iter()
+                .chain(argument)
+                .chain([own])
+                .chain(args.into_iter().skip(1))
+                .collect();
+            bytes = read(thread, &path)?;
+        }
+        if !bytes.starts_with(MAGIC) {
+            return Err(no_exec());
+        }
+        let module = Module::new(engine, &bytes).map_err(|_| no_exec())?;
+        Ok(Image { module, args, env })
+    }
+
+    /// Has the process go on as this program: what is closed then is closed, and the embedder finds
+    /// the program's main thread in [`crate::Process::take_successor`]. The caller leaves the old
+    /// one by the error.
+    pub(crate) fn begin(self, thread: &Thread, ignored: &[(u32, bool)]) -> Error {
+        thread.core().table.close_for_exec();
+        let process = thread.process().successor(ignored);
+        let next = Thread::new(
+            process,
+            thread.process().pid(),
+            thread.wasi().for_program(self.args, self.env),
+        );
+        thread.process().set_successor(self.module, next);
+        Error::host(Replaced)
+    }
+}
+
+fn no_exec() -> Errno {
+    Host::NOEXEC.into()
+}
+
+/// The bytes of the program that is meant; its path is put in `path`.
+fn look_for(
+    thread: &Thread,
+    wish: &Wish,
+    env: &[Vec<u8>],
+    path: &mut Vec<u8>,
+) -> Result<Vec<u8>, Errno> {
+    if !wish.search || wish.name.contains(&b'/') {
+        return read(thread, path);
+    }
+    let of_env = || env.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
+    let directories = wish.directories.as_deref().or_else(of_env).unwrap_or(DIRECTORIES);
+    let mut error = Errno::from(Host::NOENT);
+    for directory in directories.split(|&byte| byte == b':') {
+        let directory = if directory.is_empty() { b"." } else { directory };
+        *path = [directory, b"/", &wish.name].concat();
+        match read(thread, path) {
+            Ok(bytes) => return Ok(bytes),
+            Err(other) if [Host::NOENT, Host::NOTDIR].map(Errno::from).contains(&other) => {}
+            Err(other) => error = other,
+        }
+    }
+    Err(error)
+}
+
+/// The bytes of a file of the guest, charged to it while they are read.
+fn read(thread: &Thread, path: &[u8]) -> Result<Vec<u8>, Errno> {
+    let core = thread.core();
+    let working_dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
+    let (directory, rest) = working_dir.locate(path)?;
+    let at = At { node: directory.node()?, path: &rest };
+    // Without waiting for what is no file.
+    let node = files::open(&core.resolver, at, OFlags::RDONLY | OFlags::NONBLOCK, true)?;
+    let file = node.opened().ok_or(Errno::from(Host::ACCESS))?;
+    let about = fstat(file)?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+        return Err(Host::ACCESS.into());
+    }
+    let len = usize::try_from(about.st_size).unwrap_or(usize::MAX);
+    if len > MODULE_BYTES_MAX {
+        return Err(no_exec());
+    }
+    let meter = &core.guard.meter;
+    if !meter.grant_all(Resource::HostBytes, len as u64) {
+        return Err(Host::NOMEM.into());
+    }
+    let mut bytes = vec![0; len];
+    let mut filled = 0;
+    let result = loop {
+        if filled == len {
+            break Ok(());
+        }
+        match rustix::io::pread(file, &mut bytes[filled..], filled as u64) {
+            Ok(0) => break Ok(()),
+            Ok(count) => filled += count,
+            Err(Host::INTR) => {}
+            Err(error) => break Err(error),
+        }
+    };
+    meter.release(Resource::HostBytes, len as u64);
+    result?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The program that a script names, and an argument for it.
+fn script(bytes: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let bytes = bytes.strip_prefix(b"#!")?;
+    let line = bytes.iter().take(FIRST_LINE_BYTES_MAX).position(|&byte| byte == b'\n');
+    let line = bytes.get(..line.unwrap_or(bytes.len().min(FIRST_LINE_BYTES_MAX)))?.trim_ascii();
+    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let (program, argument) = line.split_at(end);
+    let argument = argument.trim_ascii();
+    let argument = (!argument.is_empty()).then(|| argument.to_vec());
+    (!program.is_empty()).then(|| (program.to_vec(), argument))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_name_their_programs() {
+        let named = |program: &str, argument: Option<&str>| {
+            Some((program.as_bytes().to_vec(), argument.map(|text| text.as_bytes().to_vec())))
+        };
+        for (text, expected) in [
+            ("#!/bin/sh\necho", named("/bin/sh", None)),
+            ("#! /bin/sh  -e x \n", named("/bin/sh", Some("-e x"))),
+            ("#!/bin/sh", named("/bin/sh", None)),
+            ("#!\n/bin/sh", None),
+            ("#", None),
+            ("\0asm", None),
+        ] {
+            assert_eq!(script(text.as_bytes()), expected, "{text:?}");
+        }
+        let long = format!("#!/{}", "x".repeat(1000));
+        assert_eq!(script(long.as_bytes()).map(|(program, _)| program.len()), Some(256));
+    }
+}

@@ -1,0 +1,162 @@
+//! What happens in a child before it becomes a program.
+
+use crate::errno::Errno;
+use crate::thread::Thread;
+use rustix::fd::OwnedFd;
+use rustix::fs::OFlags;
+use rustix::io::Errno as Host;
+use wasmoor_host::files::At;
+use wasmoor_host::limits::PATH_BYTES_MAX;
+use wasmoor_host::rights::Rights;
+use wasmoor_host::{Descriptor, GuestMemory};
+
+/// Bytes of a `proc_spawn_fd_op`.
+const FD_OP_BYTES: u64 = 56;
+/// The status of a child that could not do what it was made for.
+const STATUS_FAILED: i32 = 127;
+/// Flags of opening: create, directory, exclusive, truncate.
+const OPEN_FLAGS: [(u16, OFlags); 4] =
+    [(1, OFlags::CREATE), (2, OFlags::DIRECTORY), (4, OFlags::EXCL), (8, OFlags::TRUNC)];
+/// Flags of descriptors: append, non-blocking.
+const STATUS_FLAGS: [(u16, OFlags); 2] = [(1, OFlags::APPEND), (4, OFlags::NONBLOCK)];
+/// Links in the last place are followed.
+const FOLLOW: u32 = 1;
+
+/// One step.
+#[derive(Debug)]
+pub(crate) enum FdOp {
+    Close(u32),
+    Duplicate { from: u32, to: u32 },
+    Open(Box<Open>),
+    ChangeDir(Vec<u8>),
+    Unknown,
+}
+
+/// What is opened, and as which number.
+#[derive(Debug)]
+pub(crate) struct Open {
+    fd: u32,
+    path: Vec<u8>,
+    follow: bool,
+    open_flags: u16,
+    rights: u64,
+    inheriting: u64,
+    status: u16,
+    close_on_exec: bool,
+}
+
+impl FdOp {
+    /// The step at a place in a list.
+    ///
+    /// # Errors
+    /// A pointer leads out of the memory, or the path is too long.
+    pub(crate) fn read(memory: &GuestMemory<'_>, list: u32, at: u32) -> Result<FdOp, Errno> {
+        let base = u64::from(list) + u64::from(at) * FD_OP_BYTES;
+        memory.slice(base, FD_OP_BYTES)?;
+        let word = |offset: u64| memory.read_u32(base + offset);
+        let path = || -> Result<Vec<u8>, Errno> {
+            crate::abi::text(memory, word(12)?, word(16)?, PATH_BYTES_MAX as u32)
+        };
+        Ok(match memory.read_u8(base)? {
+            0 => FdOp::Close(word(4)?),
+            1 => FdOp::Duplicate { from: word(8)?, to: word(4)? },
+            2 => FdOp::Open(Box::new(Open {
+                fd: word(4)?,
+                path: path()?,
+                follow: word(20)? & FOLLOW != 0,
+                open_flags: memory.read_u16(base + 24)?,
+                rights: memory.read_u64(base + 32)?,
+                inheriting: memory.read_u64(base + 40)?,
+                status: memory.read_u16(base + 48)?,
+                close_on_exec: memory.read_u16(base + 50)? & 1 != 0,
+            })),
+            3 => FdOp::ChangeDir(path()?),
+            _ => FdOp::Unknown,
+        })
+    }
+
+    /// Does the step.
+    ///
+    /// # Errors
+    /// As the calls that do the same; `notsup` for going to the directory of a descriptor.
+    pub(crate) fn apply(&self, thread: &Thread) -> Result<(), Errno> {
+        let core = thread.core();
+        match self {
+            FdOp::Close(fd) => {
+                // What is not open is closed already, and mounts stay: files are found by them.
+                if !core.table.get(*fd).is_ok_and(|descriptor| descriptor.is_mount()) {
+                    let _ = core.table.remove(*fd);
+                }
+                Ok(())
+            }
+            FdOp::Duplicate { from, to } if from == to => {
+                // It is meant to be kept.
+                Ok(core.table.set_close_on_exec(*from, false)?)
+            }
+            FdOp::Duplicate { from, to } => Ok(core.table.duplicate_to(*from, *to, false)?),
+            FdOp::Open(open) => open.apply(thread),
+            FdOp::ChangeDir(path) => {
+                let dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
+                Ok(dir.change(&core.resolver, path)?)
+            }
+            FdOp::Unknown => Err(Host::NOTSUP.into()),
+        }
+    }
+}
+
+impl Open {
+    fn apply(&self, thread: &Thread) -> Result<(), Errno> {
+        let core = thread.core();
+        let dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
+        let (directory, rest) = dir.locate(&self.path)?;
+        let (wanted, inheriting) =
+            (Rights::from_bits_truncate(self.rights), Rights::from_bits_truncate(self.inheriting));
+        let reads = wanted.intersects(Rights::FD_READ | Rights::FD_READDIR);
+        let mut flags = match (reads, wanted.contains(Rights::FD_WRITE)) {
+            (true, true) => OFlags::RDWR,
+            (false, true) => OFlags::WRONLY,
+            _ => OFlags::RDONLY,
+        };
+        let chosen = |bits: u16, table: &[(u16, OFlags)]| {
+            let flags = table.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, flag)| *flag);
+            flags.collect::<OFlags>()
+        };
+        flags |= chosen(self.open_flags, &OPEN_FLAGS) | chosen(self.status, &STATUS_FLAGS);
+        let at = At { node: directory.node()?, path: &rest };
+        let place = core.table.reserve()?;
+        let meter = &*core.guard.meter;
+        let open = || wasmoor_host::charge::open(meter, &core.resolver, at, flags, self.follow);
+        let opened = core.guard.interrupt.retry(open)?;
+        let descriptor = Descriptor::opened(&directory, opened, wanted, inheriting);
+        let fd = core.table.insert_from(0, place, descriptor, self.close_on_exec)?;
+        if fd != self.fd {
+            let duplicated = core.table.duplicate_to(fd, self.fd, self.close_on_exec);
+            let _ = core.table.remove(fd);
+            duplicated?;
+        }
+        Ok(())
+    }
+}
+
+/// In the parent: how the child's steps went.
+///
+/// # Errors
+/// Why the child could not become the program.
+pub(crate) fn result_of(reading: &OwnedFd) -> Result<(), Errno> {
+    let mut number = [0; 2];
+    loop {
+        match rustix::io::read(reading, &mut number) {
+            // A signal for the parent comes when the child is known.
+            Err(Host::INTR) => {}
+            Ok(2) => return Err(Errno::from_raw(u16::from_le_bytes(number))),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// In the child: tells the parent why, and ends.
+pub(crate) fn report(writing: &OwnedFd, errno: Errno) -> ! {
+    // The parent waits for it; two bytes fit.
+    let _ = rustix::io::write(writing, &errno.raw().to_le_bytes());
+    std::process::exit(STATUS_FAILED)
+}
