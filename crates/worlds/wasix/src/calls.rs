@@ -16,6 +16,7 @@ pub(crate) mod signals;
 mod sock_paths;
 pub(crate) mod socket_options;
 pub(crate) mod sockets;
+pub(crate) mod stack;
 pub(crate) mod terminal;
 pub(crate) mod thread_locals;
 pub(crate) mod threads;

@@ -49,6 +49,7 @@ pub fn add_to_linker<T: Guest>(linker: &mut Linker<T>, module: &Module) -> wasmo
     calls::signals::offer(&mut offers)?;
     calls::socket_options::offer(&mut offers)?;
     calls::sockets::offer(&mut offers)?;
+    calls::stack::offer(&mut offers)?;
     calls::terminal::offer(&mut offers)?;
     calls::threads::offer(&mut offers)?;
     calls::transfers::offer(&mut offers)?;
