@@ -247,3 +247,39 @@ fn without_a_handler_signals_of_the_host_do_what_they_do() -> Result<()> {
     }
     Ok(())
 }
+
+/// Programs of 2023, by their own libraries; without them the test says so.
+fn legacy() -> Option<PathBuf> {
+    let folder = xtask::corpus::testdata().join("wasix/legacy-2023");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    wasmoor_tests::guest::left_out(&folder.display().to_string(), &"set WASMOOR_TESTDATA");
+    None
+}
+
+#[test]
+fn programs_of_2023_fork_and_run_others() -> Result<()> {
+    let Some(modules) = legacy() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir(folder.path().join("bin"))?;
+    std::fs::write(folder.path().join("bin/echo"), wat::parse_file(guest("echo.wat"))?)?;
+    for tier in TIERS {
+        for (module, expected) in [
+            ("example-fork.wasm", &["Parent has x = 0", "Child has x = 2", ") exited with 0"][..]),
+            ("example-execve.wasm", &["Main program started", "hi-from-child", "hi-from-parent"]),
+            ("crate-example-spawn.wasm", &["Child pid: ", "Child status 0"]),
+        ] {
+            let mut command = Command::new(wasmoor());
+            command.args(["run", "--tier", tier, "--dir"]);
+            command.arg(format!("{}::/", folder.path().display())).arg(modules.join(module));
+            let run = finish(command, b"", LIMIT)?;
+            let stdout = run.stdout();
+            for text in expected {
+                ensure!(stdout.contains(text), "{tier} {module}: {stdout:?} {}", run.stderr);
+            }
+            ensure!(run.status.success(), "{tier} {module}: {} {}", run.status, run.stderr);
+        }
+    }
+    Ok(())
+}

@@ -27,6 +27,17 @@ const MAGIC: &[u8] = b"\0asm";
 #[error("the guest has become another program")]
 pub struct Replaced;
 
+/// Where a name without a slash is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// Where the guest is.
+    Here,
+    /// In directories.
+    Directories,
+    /// Where the guest is, then in directories: the forms of 2023 name commands so.
+    Both,
+}
+
 /// What a guest asks for.
 #[derive(Debug)]
 pub(crate) struct Wish {
@@ -37,7 +48,7 @@ pub(crate) struct Wish {
     /// Its environment; `None`: that of the caller.
     pub(crate) env: Option<Vec<Vec<u8>>>,
     /// Whether a name without a slash is looked for in directories.
-    pub(crate) search: bool,
+    pub(crate) search: Search,
     /// Those directories; `None`: those of the environment.
     pub(crate) directories: Option<Vec<u8>>,
 }
@@ -104,8 +115,14 @@ fn look_for(
     env: &[Vec<u8>],
     path: &mut Vec<u8>,
 ) -> Result<Vec<u8>, Errno> {
-    if !wish.search || wish.name.contains(&b'/') {
+    if wish.search == Search::Here || wish.name.contains(&b'/') {
         return read(thread, path);
+    }
+    if wish.search == Search::Both {
+        match read(thread, path) {
+            Err(error) if error == Errno::from(Host::NOENT) => {}
+            result => return result,
+        }
     }
     let of_env = || env.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
     let directories = wish.directories.as_deref().or_else(of_env).unwrap_or(DIRECTORIES);

@@ -4,7 +4,7 @@ use super::Result;
 use crate::abi::{Out, text};
 use crate::errno::Errno;
 use crate::family::{self, Forked, Wanted};
-use crate::image::{Image, Wish};
+use crate::image::{Image, Search, Wish};
 use crate::link::{Offers, number};
 use crate::program::{self, Guest};
 use crate::spawn::{FdOp, report, result_of};
@@ -61,7 +61,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
                 name: [name, name_len],
                 args: [args, args_len],
                 envs: [envs, envs_len],
-                search,
+                search: search_of(search),
                 path: [path, path_len],
                 lists: List::Lines,
             };
@@ -84,7 +84,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
                 name: [name, name_len],
                 args: [args, args_n],
                 envs: [envs, envs_n],
-                search,
+                search: search_of(search),
                 path: [path, path_len],
                 lists: List::Pointers,
             };
@@ -112,7 +112,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
                 name: [name, name_len],
                 args: [args, args_len],
                 envs: [envs, envs_len],
-                search,
+                search: search_of(search),
                 path: [path, path_len],
                 lists: List::Lines,
             };
@@ -140,7 +140,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
                 name: [name, name_len],
                 args: [args, args_n],
                 envs: [envs, envs_n],
-                search,
+                search: search_of(search),
                 path: [path, path_len],
                 lists: List::Pointers,
             };
@@ -163,7 +163,7 @@ struct Named {
     name: [u32; 2],
     args: [u32; 2],
     envs: [u32; 2],
-    search: u32,
+    search: Search,
     path: [u32; 2],
     lists: List,
 }
@@ -175,7 +175,7 @@ impl Named {
             name: text(memory, self.name[0], self.name[1], PATH_BYTES_MAX as u32)?,
             args: list(memory, self.args, self.lists)?,
             env: if self.envs[0] == 0 { None } else { Some(list(memory, self.envs, self.lists)?) },
-            search: self.search != 0,
+            search: self.search,
             directories: if path == 0 {
                 None
             } else {
@@ -257,9 +257,14 @@ fn exec_or_end<T: Guest>(
     args: [u32; 2],
     envs: [u32; 2],
 ) -> std::result::Result<(), Error> {
-    let named = Named { name, args, envs, search: 0, path: [0, 0], lists: List::Lines };
+    let named = Named { name, args, envs, search: Search::Both, path: [0, 0], lists: List::Lines };
     become_program(&mut caller, &named)?;
     Err(Error::host(Exit { code: STATUS_MISSING }))
+}
+
+/// The flag of the calls that have one.
+fn search_of(flag: u32) -> Search {
+    if flag == 0 { Search::Here } else { Search::Directories }
 }
 
 /// Starts a program in a child, after these steps there; puts the child's number.
