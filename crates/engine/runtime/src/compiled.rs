@@ -114,6 +114,7 @@ impl CompiledModule {
             compile_ns: AtomicU64::new(0),
             recompile_ns: AtomicU64::new(0),
         });
+        engine.counts().module_loaded(module.affinity, &module);
         if tiered {
             engine.set_tiered();
             let weak = Arc::downgrade(&module);
@@ -212,6 +213,9 @@ impl CompiledModule {
         // Only code that may be replaced needs polls: they tell where time is spent.
         let replaced = matches!(self.plan, Plan::Tiered | Plan::Mixed { .. });
         let poll = replaced && rank == Rank::First;
+        if poll {
+            self.engine.has_polled_code().store(true, Ordering::Relaxed);
+        }
         let tunables = &Tunables { poll, ..self.engine.config().tunables };
         let job = CompileJob { module: &self.module, func, tunables, calls };
         let result = self.engine.with_worker(rank, |worker| worker.compile(&job));
@@ -368,8 +372,9 @@ fn is_too_large(error: &Error) -> bool {
 }
 
 impl Drop for CompiledModule {
-    /// What its instances left is of use to no other module.
+    /// What its instances left is of use to no other module; what it has compiled stays counted.
     fn drop(&mut self) {
+        self.engine.counts().module_gone(self.affinity, &self.stats());
         if let Some(pool) = self.engine.pool() {
             pool.forget(self.affinity);
         }

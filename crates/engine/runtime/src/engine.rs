@@ -3,6 +3,7 @@
 use crate::fault;
 use crate::heat::TierUpBudget;
 use crate::pool::{Pool, PoolConfig, PoolStats};
+use crate::stats::{Counts, EngineStats};
 use crate::types::TypeRegistry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -110,9 +111,12 @@ struct EngineInner {
     types: TypeRegistry,
     /// Whether there has been a module whose functions are compiled twice.
     tiered: AtomicBool,
+    /// Whether any code has been made or loaded that tells the sampler where it is.
+    polled: Arc<AtomicBool>,
     /// Mixed modules so far.
     mixed: AtomicU64,
     pool: Option<Arc<Pool>>,
+    counts: Counts,
     /// Idle workers, by rank.
     workers: [Mutex<Vec<Box<dyn FunctionWorker>>>; 2],
 }
@@ -129,8 +133,10 @@ impl Engine {
             config,
             types: TypeRegistry::default(),
             tiered: AtomicBool::new(false),
+            polled: Arc::default(),
             mixed: AtomicU64::new(0),
             pool,
+            counts: Counts::default(),
             workers: [const { Mutex::new(Vec::new()) }; 2],
         })))
     }
@@ -173,6 +179,16 @@ impl Engine {
         self.pool().map(|pool| pool.stats())
     }
 
+    /// What has been made, and what there is of it now.
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        self.0.counts.stats(self.pool_stats())
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
     /// Drops everything that the pool keeps for instances to come.
     pub fn shrink_pool(&self) {
         if let Some(pool) = self.pool() {
@@ -210,6 +226,11 @@ impl Engine {
 
     pub(crate) fn set_tiered(&self) {
         self.0.tiered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether any code has been made or loaded that may be compiled again.
+    pub(crate) fn has_polled_code(&self) -> &Arc<AtomicBool> {
+        &self.0.polled
     }
 
     /// The number of a new mixed module.

@@ -74,6 +74,8 @@ fn allocate(
     }
     let Resources { lease, parts, memories, tables } = Resources::acquire(store, module)?;
     // From here on nothing fails.
+    store.engine().counts().instance_made();
+    store.engine().counts().storage_made(memories.len(), tables.len());
     let id = store.instances.next_key();
     let mut instance = Instance::new(id, module.clone(), parts, store);
     instance.lease = lease;

@@ -145,7 +145,7 @@ unsafe fn prepare_entry(store: *mut StoreInner) -> Result<(), Error> {
         (*store).context.compile_stack_top = prepared.compile_stack_top;
         (*store).poll.set_running(prepared.thread);
         if (&*store).engine().is_tiered() && !(*store).poll.is_sampled() {
-            tier::register(&(*store).poll);
+            tier::register(&(*store).poll, (&*store).engine());
         }
     }
     Ok(())

@@ -219,6 +219,7 @@ impl StoreInner {
         let plan = self.memory_plan(&ty);
         let mut memory = MemoryEntity::on_demand(ty, &plan, &mut self.meter)?;
         memory.place_owned();
+        self.engine.counts().storage_made(1, 0);
         Ok(self.memories.push(memory))
     }
 
@@ -233,6 +234,7 @@ impl StoreInner {
         }
         let plan = self.memory_plan(memory.ty());
         let entity = MemoryEntity::adopt(Arc::clone(memory), &plan, &mut self.meter)?;
+        self.engine.counts().storage_made(1, 0);
         let id = self.memories.push(entity);
         self.adopted.insert(address, id);
         Ok(id)
@@ -247,6 +249,7 @@ impl StoreInner {
         let mut table = TableEntity::on_demand(ty, init.to_bits() as u64, &mut self.meter)?;
         table.kept_type = kept_type;
         table.place_owned();
+        self.engine.counts().storage_made(0, 1);
         Ok(self.tables.push(table))
     }
 
@@ -420,6 +423,8 @@ impl Drop for StoreInner {
     /// Gives everything of the instances back to the pool.
     fn drop(&mut self) {
         let instances = std::mem::take(&mut self.instances);
+        let (memories, tables) = (self.memories.len(), self.tables.len());
+        self.engine.counts().store_ended(instances.len(), memories, tables);
         for (_, instance) in instances {
             release(self, instance, self.has_run);
         }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmoor_abi::DefinedFuncIndex;
-use wasmoor_codegen::{StoredCode, StoredFunction};
+use wasmoor_codegen::{CodeTier, StoredCode, StoredFunction};
 
 /// Where a module's earlier code is, and what has become of it.
 #[derive(Debug, Default)]
@@ -47,6 +47,7 @@ impl CompiledModule {
         if functions.is_empty() || self.is_mixed() {
             return Ok(());
         }
+        self.will_link(functions);
         self.code().publish_stored(functions)?;
         self.stored.loaded.fetch_add(functions.len(), Ordering::Relaxed);
         Ok(())
@@ -58,7 +59,9 @@ impl CompiledModule {
         let linked = match stored.load(func) {
             Ok(None) => return Ok(None),
             Ok(Some(function)) => {
-                let linked = self.code().publish_stored(std::slice::from_ref(&function));
+                let function = std::slice::from_ref(&function);
+                self.will_link(function);
+                let linked = self.code().publish_stored(function);
                 linked.map_err(|error| error.to_string())
             }
             Err(why) => Err(why),
@@ -77,6 +80,14 @@ impl CompiledModule {
                 let message = format!("the stored code of {func} cannot be used: {why}");
                 Err(ErrorKind::StoredCode(message).into())
             }
+        }
+    }
+
+    /// Code of the first tier is sampled, if it may be compiled again.
+    fn will_link(&self, functions: &[StoredFunction]) {
+        let is_sampled = |function: &StoredFunction| function.tier == CodeTier::First;
+        if self.heat().is_some() && functions.iter().any(is_sampled) {
+            self.engine().has_polled_code().store(true, Ordering::Relaxed);
         }
     }
 

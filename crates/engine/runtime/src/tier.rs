@@ -16,11 +16,12 @@
 //! nothing. Both threads are the process's, run at low priority, and hold only weak references.
 
 use crate::compiled::CompiledModule;
+use crate::engine::Engine;
 use crate::poll::PollState;
 use crate::store::StoreInner;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::Duration;
 use wasmoor_abi::DefinedFuncIndex;
@@ -53,10 +54,29 @@ struct Job {
     func: DefinedFuncIndex,
 }
 
+/// A store that is sampled while it runs.
+#[derive(Debug)]
+struct Sampled {
+    poll: Weak<PollState>,
+    /// Whether its engine has made or loaded any code that may be compiled again: without, a sample
+    /// tells nothing, and making the poll page unreadable costs the guest microseconds.
+    is_of_use: Arc<AtomicBool>,
+}
+
+impl Sampled {
+    /// Requests a sample if a guest runs; whether one does.
+    fn request(&self, poll: &PollState) -> bool {
+        match self.is_of_use.load(Ordering::Relaxed) {
+            true => poll.request_sample(),
+            false => poll.is_running(),
+        }
+    }
+}
+
 /// What both threads work on.
 #[derive(Debug)]
 struct Work {
-    stores: Vec<Weak<PollState>>,
+    stores: Vec<Sampled>,
     queue: Vec<Job>,
 }
 
@@ -68,9 +88,10 @@ static STARTED_PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// Has a store sampled while it runs.
 #[cold]
-pub(crate) fn register(poll: &Arc<PollState>) {
+pub(crate) fn register(poll: &Arc<PollState>, engine: &Engine) {
     poll.set_sampled(true);
-    lock().stores.push(Arc::downgrade(poll));
+    let is_of_use = Arc::clone(engine.has_polled_code());
+    lock().stores.push(Sampled { poll: Arc::downgrade(poll), is_of_use });
     if start_threads().is_err() {
         // Without the threads code stays as the first compiler made it.
         lock().stores.clear();
@@ -94,7 +115,7 @@ pub(crate) fn compiled(store: &StoreInner) {
     if COMPILED_IN_CHILD.fetch_add(1, Ordering::Relaxed) >= COMPILED_MIN {
         COMPILED_IN_CHILD.store(u32::MAX, Ordering::Relaxed);
         if store.engine().is_tiered() && !store.poll.is_sampled() {
-            register(&store.poll);
+            register(&store.poll, store.engine());
         }
     }
 }
@@ -137,8 +158,8 @@ fn sample_for_ever() {
         let mut work = lock();
         if idle_rounds >= IDLE_ROUNDS {
             // They register again when they are entered.
-            for store in work.stores.drain(..).filter_map(|store| store.upgrade()) {
-                store.set_sampled(false);
+            for poll in work.stores.drain(..).filter_map(|store| store.poll.upgrade()) {
+                poll.set_sampled(false);
             }
             idle_rounds = 0;
         }
@@ -147,8 +168,8 @@ fn sample_for_ever() {
         }
         let mut running = false;
         work.stores.retain(|store| {
-            let Some(store) = store.upgrade() else { return false };
-            running |= store.request_sample();
+            let Some(poll) = store.poll.upgrade() else { return false };
+            running |= store.request(&poll);
             true
         });
         drop(work);
@@ -203,8 +224,8 @@ fn register_fork_hooks() {
             // they go on for long.
             COMPILED_IN_CHILD.store(0, Ordering::Relaxed);
             if let Some(mut work) = HELD.take() {
-                for store in work.stores.drain(..).filter_map(|store| store.upgrade()) {
-                    store.set_sampled(false);
+                for poll in work.stores.drain(..).filter_map(|store| store.poll.upgrade()) {
+                    poll.set_sampled(false);
                 }
             }
         },

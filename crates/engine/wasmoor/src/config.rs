@@ -4,7 +4,7 @@ use crate::{Error, Feature, Features, Result, ValType};
 use wasmoor_abi::{MemoryMode, Tunables};
 use wasmoor_codegen::FunctionCompiler;
 use wasmoor_runtime::{
-    self as runtime, Compilers, Plan, PoolConfig, PoolStats, ResetMethod, TierUpBudget,
+    self as runtime, Compilers, EngineStats, Plan, PoolConfig, PoolStats, ResetMethod, TierUpBudget,
 };
 
 /// Which compiler makes code.
@@ -350,6 +350,27 @@ impl Engine {
     #[must_use]
     pub fn pool_stats(&self) -> Option<PoolStats> {
         self.inner.pool_stats()
+    }
+
+    /// What has been made by the engine, and what there is of it now: modules and what compiling them
+    /// took, instances, memories, tables, and what the pool does. Cheap enough to ask every second,
+    /// not for every instance.
+    ///
+    /// ```
+    /// # fn main() -> wasmoor::Result<()> {
+    /// use wasmoor::{Engine, Instance, Module, Store};
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, "(module (memory 1))")?;
+    /// let mut store = Store::new(&engine, ())?;
+    /// Instance::new(&mut store, &module, &[])?;
+    /// let stats = engine.stats();
+    /// assert_eq!((stats.modules, stats.instances, stats.memories), (1, 1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        self.inner.stats()
     }
 
     /// Drops everything that the pool keeps for instances to come, and so gives memory back.

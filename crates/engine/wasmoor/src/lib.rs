@@ -68,9 +68,9 @@ pub use wasmoor_abi::{
 };
 pub use wasmoor_module::{Feature, Features, LoadError};
 pub use wasmoor_runtime::{
-    Backtrace, CompileStats, Deadline, Error, ErrorKind, Exception, Frame, HostFailure,
-    ImportError, InterruptHandle, Meter, PoolStats, ResetMethod, StoreLimits, TierUpBudget,
-    TierUpLimit, Trap, UnknownType,
+    Backtrace, CompileStats, Deadline, EngineStats, Error, ErrorKind, Exception, Frame,
+    HostFailure, ImportError, InterruptHandle, Meter, PoolStats, ResetMethod, StoreLimits,
+    TierUpBudget, TierUpLimit, Trap, UnknownType,
 };
 
 /// A result with [`Error`].

@@ -105,6 +105,34 @@ fn what_one_run_compiled_is_there_in_the_next_and_grows() {
     assert_eq!((call(&module, &["a", "c"]), counts(&module)), (vec![1, 3], (0, 3)));
 }
 
+/// Nothing is compiled for the first time then: the stored code alone tells that it is hot.
+#[test]
+fn tiered_stored_code_of_the_first_tier_is_compiled_again_when_hot() {
+    let text = r#"(module (func (export "work") (param $n i32)
+        (loop $l (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+    let wasm = wat::parse_str(text).expect("valid");
+    let fixture = fixture();
+    let load = |n| {
+        let engine = Engine::default();
+        let loaded = fixture.cache.load(&engine, wasm.clone().into(), None, &|_, _| {});
+        let (module, entry) = loaded.expect("valid");
+        let mut store = Store::new(&engine, ()).expect("a store");
+        let instance = Linker::new(&engine).instantiate(&mut store, &module).expect("fits");
+        let work = instance.get_typed_func::<i32, ()>(&store, "work").expect("there");
+        work.call(&mut store, n).expect("returns");
+        (module, entry, store, work)
+    };
+    let (module, entry, ..) = load(1);
+    assert!(entry.store(&module).expect("stored"));
+    let (module, _, mut store, work) = load(1);
+    let started = std::time::Instant::now();
+    while module.compile_stats().functions_optimized == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", module.compile_stats());
+        work.call(&mut store, 1_000_000).expect("returns");
+    }
+    assert_eq!(counts(&module), (0, 1));
+}
+
 #[test]
 fn a_file_that_was_just_written_is_not_recognised_by_its_times() {
     let fixture = fixture();
