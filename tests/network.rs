@@ -1,25 +1,19 @@
 //! Networking of WASIX guests: the same as of the native program, servers with many connections, and
 //! what the command grants. The command runs each guest as named: tier by `--tier`, on demand.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use wasmoor_tests::binary::{CACHE_VARIABLE, Finished, finish, wasmoor};
+use wasmoor_tests::binary::{Finished, finish};
 use wasmoor_tests::guest::{self, left_out};
+use wasmoor_tests::server::{LIMIT, Server, command, connect};
 
-const LIMIT: Duration = Duration::from_secs(60);
 const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
 /// `errno` of WASIX.
 const ACCES: &str = "-2";
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(wasmoor());
-    command.arg("run").args(args).current_dir(guest::path("")).env(CACHE_VARIABLE, "off");
-    command
-}
 
 fn run(args: &[&str]) -> Finished {
     finish(command(args), b"", LIMIT).expect("the command ends in time")
@@ -54,59 +48,6 @@ fn the_record_is_the_native_programs() {
     let finished = finish(native, b"", LIMIT).expect("the native program ends");
     let expect = std::fs::read_to_string(guest::path("net_check.out")).expect("it is in the tree");
     assert_eq!(finished.stdout(), expect);
-}
-
-/// A guest that serves, ended when dropped.
-struct Server {
-    child: Child,
-    port: u16,
-    /// What it prints after its port.
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Server {
-    fn start(args: &[&str]) -> Self {
-        let mut command = command(args);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
-        let stdout = child.stdout.take().expect("it is piped");
-        let mut lines = BufReader::new(stdout).lines();
-        let line = lines.next().expect("the guest prints").expect("the guest prints text");
-        let port = line.trim().strip_prefix("port ").and_then(|port| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("no port in `{line}`"));
-        Server { child, port, lines }
-    }
-
-    fn connect(&self) -> TcpStream {
-        connect(self.port)
-    }
-
-    /// The next line that the guest prints.
-    fn line(&mut self) -> String {
-        self.lines.next().expect("the guest prints").expect("the guest prints text")
-    }
-
-    /// Asks the guest to end; its status.
-    fn end(mut self) -> Option<i32> {
-        self.connect().write_all(b"GET /end HTTP/1.1\r\n\r\n").expect("it listens");
-        let status = self.child.wait().expect("it ends");
-        status.code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended, or the test failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a time is set");
-    // Pieces are pieces.
-    stream.set_nodelay(true).expect("it is set");
-    stream
 }
 
 /// One request, in two pieces; the answer.
@@ -214,7 +155,7 @@ fn nothing_gives_up_after_half_a_minute() {
         let connection = (mode != "read").then(|| server.connect());
         assert_eq!(server.line(), format!("{mode} done"));
         drop(connection);
-        assert!(server.child.wait().expect("it ends").success(), "{mode}");
+        assert_eq!(server.wait(), Some(0), "{mode}");
     }
 }
 
@@ -243,7 +184,7 @@ fn a_reactor() {
             }
         }
         assert_eq!(server.line(), "woken yes", "tier {tier}");
-        assert!(server.child.wait().expect("it ends").success(), "tier {tier}");
+        assert_eq!(server.wait(), Some(0), "tier {tier}");
     }
 }
 
@@ -268,9 +209,7 @@ fn published(args: &[&str], port: u16, path: &Path) -> (Server, TcpStream) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (publish, shown) = (format!("127.0.0.1:{free}:{port}"), path.display().to_string());
     let args = [args, &["--publish", &publish, &shown]].concat();
-    let mut child = command(&args).stdout(Stdio::piped()).spawn().expect("the command starts");
-    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-    let mut server = Server { child, port: free, lines };
+    let mut server = Server::at(&args, free);
     let start = std::time::Instant::now();
     loop {
         match TcpStream::connect(("127.0.0.1", free)) {

@@ -2,6 +2,7 @@
 
 pub mod binary;
 pub mod guest;
+pub mod server;
 
 /// The README's example compiles and runs.
 #[cfg(doctest)]

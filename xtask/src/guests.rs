@@ -5,7 +5,7 @@
 //! not. Guests in the text format need no toolchain and are never committed in binary form.
 //!
 //! A source with a script of the same name beside it (`NAME.sh`) is built by that: its first lines
-//! say what it needs.
+//! say what it needs. Guests in Rust are one package in `rust`, with a script of its own.
 
 use crate::process;
 use anyhow::{Context, Result, bail};
@@ -16,6 +16,8 @@ use std::process::Command;
 
 const FOLDER: &str = "tests/guests";
 const LOCK: &str = "tests/guests/guests.lock";
+/// The package of guests in Rust, within the folder.
+const PACKAGE: &str = "rust";
 
 /// Compilers to try, the newest first: program and Debian packages.
 const COMPILERS: &[(&str, &str)] = &[
@@ -24,7 +26,7 @@ const COMPILERS: &[(&str, &str)] = &[
     ("clang", "clang lld wasi-libc libclang-rt-dev-wasm32"),
 ];
 
-/// Rebuilds every `tests/guests/*.c` and `*.cpp`, and rewrites the lock.
+/// Rebuilds every `tests/guests/*.c` and `*.cpp` and the package in Rust, and rewrites the lock.
 ///
 /// # Errors
 /// A compiler is missing (the message names it) or fails.
@@ -34,7 +36,10 @@ pub fn run() -> Result<()> {
         println!("no guest needs a toolchain: all are in the text format");
         return Ok(());
     }
-    for source in sources.iter().filter(|source| is_guest(source)) {
+    process::run(&mut Command::new(
+        process::workspace_root().join(FOLDER).join(PACKAGE).join("build.sh"),
+    ))?;
+    for source in sources.iter().filter(|source| is_guest(source) && !is_rust(source)) {
         let script = source.with_extension("sh");
         if script.is_file() {
             process::run(&mut Command::new(script))?;
@@ -56,9 +61,26 @@ fn compile(source: &Path) -> Result<()> {
     process::run(command.arg(source.with_extension("wasm")).arg(source))
 }
 
-/// Whether a file becomes a module.
+/// Whether a file becomes a module: each in C, and each program in Rust.
 fn is_guest(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "c" || extension == "cpp")
+    let is_program = || {
+        std::fs::read_to_string(path)
+            .is_ok_and(|text| text.lines().any(|l| l.starts_with("fn main(")))
+    };
+    path.extension().is_some_and(|extension| {
+        extension == "c" || extension == "cpp" || (extension == "rs" && is_program())
+    })
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// Where the module of a source lies: beside it, or beside the package.
+fn module(source: &Path) -> PathBuf {
+    let name = source.with_extension("wasm");
+    let name = name.file_name().unwrap_or_default();
+    process::workspace_root().join(FOLDER).join(name)
 }
 
 /// What is stale: sources whose hash differs from the lock's, and missing modules.
@@ -69,7 +91,7 @@ pub fn stale() -> Result<Vec<String>> {
     let sources = sources()?;
     let mut wrong: Vec<String> = sources
         .iter()
-        .filter(|source| is_guest(source) && !source.with_extension("wasm").is_file())
+        .filter(|source| is_guest(source) && !module(source).is_file())
         .map(|source| format!("{} has no module: run cargo xtask guests", source.display()))
         .collect();
     let recorded =
@@ -86,22 +108,27 @@ fn sources() -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let mut sources: Vec<PathBuf> = std::fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<std::io::Result<_>>()?;
-    sources.retain(|path| {
-        path.extension().is_some_and(|extension| {
-            ["c", "cpp", "h", "sh"].iter().any(|known| extension == *known)
-        })
-    });
-    sources.sort();
+    let mut sources = files(&folder, &["c", "cpp", "h", "sh"])?;
+    sources.extend(files(&folder.join(PACKAGE), &["rs", "toml", "lock", "sh"])?);
     Ok(sources)
 }
 
+fn files(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    files.retain(|path| {
+        path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known))
+    });
+    files.sort();
+    Ok(files)
+}
+
 fn lock(sources: &[PathBuf]) -> Result<String> {
+    let folder = process::workspace_root().join(FOLDER);
     let mut text = String::new();
     for source in sources {
-        let name = source.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let name = source.strip_prefix(&folder).unwrap_or(source).display();
         writeln!(text, "{:016x} {name}", hash(source)?)?;
     }
     Ok(text)
