@@ -1,11 +1,13 @@
-//! Programs made of unmodified crates: a server of hyper on a small executor over epoll.
+//! Programs made of unmodified crates: a server of hyper on a small executor over epoll; and threads
+//! with locks and conditions beside a set of epoll.
 //!
-//! Sources and the script that builds them lie in `guests/rust`. Each test names the tier.
+//! Sources and scripts that build them lie in `guests` and `guests/rust`. Each test names the tier.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use wasmoor_tests::server::{LIMIT, Server};
+use wasmoor_tests::binary::finish;
+use wasmoor_tests::server::{LIMIT, Server, command};
 
 const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
 
@@ -210,5 +212,20 @@ fn what_goes_wrong_on_one_connection_ends_that_one() {
         until_open(&mut steady, "1");
         assert_eq!(steady.text("/"), "Hello, world\n", "tier {tier}");
         end(server, tier);
+    }
+}
+
+/// Eight threads take numbers from a queue and tell the main thread, which gives more as its set
+/// hears of them: no wake-up and no event is lost, or it would hang.
+#[test]
+fn a_pool_of_threads_and_a_set() {
+    for tier in TIERS {
+        for round in 0..5 {
+            let finished = finish(command(&["--tier", tier, "pool.wasm"]), b"", LIMIT);
+            let finished = finished.unwrap_or_else(|why| panic!("tier {tier}, {round}: {why}"));
+            assert!(finished.status.success(), "tier {tier}, {round}: {}", finished.stderr);
+            let expect = "told 20000\nby pipes 20000\nsum 2666866670000\n";
+            assert_eq!(finished.stdout(), expect, "tier {tier}, {round}");
+        }
     }
 }

@@ -135,7 +135,8 @@ struct Client<'a> {
 impl Client<'_> {
     fn run(&self) -> Finished {
         let dir = format!("{}::/", self.folder.path().display());
-        let [port, bytes, count] = [self.port as usize, self.bytes, self.count].map(|n| n.to_string());
+        let [port, bytes, count] =
+            [self.port as usize, self.bytes, self.count].map(|n| n.to_string());
         let mut command = command(&["--tier", self.tier, self.net, "--dir", &dir]);
         command.args(["rustls_client.wasm", &port, "ca.der", self.name, self.version]);
         command.args([bytes, count]);
