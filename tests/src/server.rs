@@ -5,7 +5,7 @@ use crate::guest;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What takes longer hangs.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -84,9 +84,16 @@ impl Server {
     /// Its status, when it ends.
     ///
     /// # Panics
-    /// It cannot be waited for.
+    /// It does not end in time.
     pub fn wait(&mut self) -> Option<i32> {
-        self.child.wait().expect("it ends").code()
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status.code();
+            }
+            assert!(start.elapsed() < LIMIT, "the guest does not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Asks the guest to end; its status.
