@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Random, with_address_space};
+use common::{Random, rights, with_address_space};
 use std::collections::BTreeMap;
 use wasmoor_abi::{MemoryMode, MemoryType, Tunables};
 use wasmoor_memory::{GrowError, LinearMemory, MemoryError, MemoryPlan, choose_memory_mode};
@@ -38,17 +38,6 @@ fn write(memory: &LinearMemory, at: usize, value: u8) {
     assert!(at < memory.bytes());
     // SAFETY: in bounds; the tests use memories on one thread.
     unsafe { memory.base().add(at).write_volatile(value) }
-}
-
-/// Rights, as in `rw-p`, of the page at an address.
-fn rights(address: usize) -> String {
-    let hex = |text| usize::from_str_radix(text, 16).unwrap();
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let line = maps.lines().find(|line| {
-        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        (hex(start)..hex(end)).contains(&address)
-    });
-    line.map_or("none".into(), |line| line.split(' ').nth(1).unwrap().into())
 }
 
 #[test]

@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::Random;
+use common::{Random, rights};
 use std::sync::Arc;
 use wasmoor_abi::{MemoryMode, MemoryType};
 use wasmoor_memory::{DenseArena, LinearMemory, MemoryImage, MemoryPlan, ResetDone, ResetMethod};
@@ -31,17 +31,6 @@ fn write(memory: &mut LinearMemory, at: usize, value: u8) {
     assert!(at < memory.bytes());
     // SAFETY: in bounds.
     unsafe { memory.base().add(at).write_volatile(value) }
-}
-
-/// Rights, as in `rw-p`, of the page at an address.
-fn rights(address: usize) -> String {
-    let hex = |text| usize::from_str_radix(text, 16).unwrap();
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let line = maps.lines().find(|line| {
-        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        (hex(start)..hex(end)).contains(&address)
-    });
-    line.map_or("none".into(), |line| line.split(' ').nth(1).unwrap().into())
 }
 
 /// Where a memory is.

@@ -22,6 +22,17 @@ impl Random {
     }
 }
 
+/// Rights, as in `rw-p`, of the page at an address.
+pub fn rights(address: usize) -> String {
+    let hex = |text| usize::from_str_radix(text, 16).unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let line = maps.lines().find(|line| {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        (hex(start)..hex(end)).contains(&address)
+    });
+    line.map_or("none".into(), |line| line.split(' ').nth(1).unwrap().into())
+}
+
 /// Runs `body` in a new process with `bytes` more address space than it has in use. `test` is the
 /// name of the calling test, which the new process runs again.
 #[cfg(target_os = "linux")]

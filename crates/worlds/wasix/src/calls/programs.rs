@@ -45,108 +45,62 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
             exec_or_end(caller, [name, name_len], [args, args_len], [envs, envs_len])
         },
     )?;
-    offers.define(
-        "proc_exec3",
-        |caller: Caller<'_, T>,
-         name: u32,
-         name_len: u32,
-         args: u32,
-         args_len: u32,
-         envs: u32,
-         envs_len: u32,
-         search: u32,
-         path: u32,
-         path_len: u32| {
-            let named = Named {
-                name: [name, name_len],
-                args: [args, args_len],
-                envs: [envs, envs_len],
-                search: search_of(search),
-                path: [path, path_len],
-                lists: List::Lines,
-            };
-            exec(caller, named)
-        },
-    )?;
-    offers.define(
-        "proc_exec4",
-        |caller: Caller<'_, T>,
-         name: u32,
-         name_len: u32,
-         args: u32,
-         args_n: u32,
-         envs: u32,
-         envs_n: u32,
-         search: u32,
-         path: u32,
-         path_len: u32| {
-            let named = Named {
-                name: [name, name_len],
-                args: [args, args_n],
-                envs: [envs, envs_n],
-                search: search_of(search),
-                path: [path, path_len],
-                lists: List::Pointers,
-            };
-            exec(caller, named)
-        },
-    )?;
-    offers.define(
-        "proc_spawn2",
-        |caller: Caller<'_, T>,
-         name: u32,
-         name_len: u32,
-         args: u32,
-         args_len: u32,
-         envs: u32,
-         envs_len: u32,
-         ops: u32,
-         ops_n: u32,
-         signals: u32,
-         signals_n: u32,
-         search: u32,
-         path: u32,
-         path_len: u32,
-         out: u32| {
-            let named = Named {
-                name: [name, name_len],
-                args: [args, args_len],
-                envs: [envs, envs_len],
-                search: search_of(search),
-                path: [path, path_len],
-                lists: List::Lines,
-            };
-            spawn(caller, named, [ops, ops_n], [signals, signals_n], out)
-        },
-    )?;
-    offers.define(
-        "proc_spawn3",
-        |caller: Caller<'_, T>,
-         name: u32,
-         name_len: u32,
-         args: u32,
-         args_n: u32,
-         envs: u32,
-         envs_n: u32,
-         ops: u32,
-         ops_n: u32,
-         signals: u32,
-         signals_n: u32,
-         search: u32,
-         path: u32,
-         path_len: u32,
-         out: u32| {
-            let named = Named {
-                name: [name, name_len],
-                args: [args, args_n],
-                envs: [envs, envs_n],
-                search: search_of(search),
-                path: [path, path_len],
-                lists: List::Pointers,
-            };
-            spawn(caller, named, [ops, ops_n], [signals, signals_n], out)
-        },
-    )
+    for (call, lists) in [("proc_exec3", List::Lines), ("proc_exec4", List::Pointers)] {
+        offers.define(
+            call,
+            move |caller: Caller<'_, T>,
+                  name: u32,
+                  name_len: u32,
+                  args: u32,
+                  args_len: u32,
+                  envs: u32,
+                  envs_len: u32,
+                  search: u32,
+                  path: u32,
+                  path_len: u32| {
+                let named = Named {
+                    name: [name, name_len],
+                    args: [args, args_len],
+                    envs: [envs, envs_len],
+                    search: search_of(search),
+                    path: [path, path_len],
+                    lists,
+                };
+                exec(caller, named)
+            },
+        )?;
+    }
+    for (call, lists) in [("proc_spawn2", List::Lines), ("proc_spawn3", List::Pointers)] {
+        offers.define(
+            call,
+            move |caller: Caller<'_, T>,
+                  name: u32,
+                  name_len: u32,
+                  args: u32,
+                  args_len: u32,
+                  envs: u32,
+                  envs_len: u32,
+                  ops: u32,
+                  ops_n: u32,
+                  signals: u32,
+                  signals_n: u32,
+                  search: u32,
+                  path: u32,
+                  path_len: u32,
+                  out: u32| {
+                let named = Named {
+                    name: [name, name_len],
+                    args: [args, args_len],
+                    envs: [envs, envs_len],
+                    search: search_of(search),
+                    path: [path, path_len],
+                    lists,
+                };
+                spawn(caller, named, [ops, ops_n], [signals, signals_n], out)
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// How a list of strings lies in memory.

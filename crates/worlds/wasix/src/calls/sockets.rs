@@ -33,6 +33,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
     );
     // Under this name it has the parameters of preview 1 there and these here.
     if offers.params("sock_accept") == Some(4) {
+        use sock_accept_v2 as sock_accept;
         offer!(offers, sock_accept(fd: u32, flags: u32, out: u32, addr: u32););
     }
     Ok(())
@@ -165,18 +166,6 @@ fn sock_accept_v2(
     out.put_u32(core.table.insert(place, accepted)?);
     address::put(addr, &from);
     Ok(())
-}
-
-/// As [`sock_accept_v2`].
-fn sock_accept(
-    thread: &Thread,
-    memory: &GuestMemory<'_>,
-    fd: u32,
-    flags: u32,
-    out: u32,
-    addr: u32,
-) -> Result {
-    sock_accept_v2(thread, memory, fd, flags, out, addr)
 }
 
 /// The address of a socket.
