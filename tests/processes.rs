@@ -154,6 +154,7 @@ fn programs() -> Result<()> {
             ("exec3_here", Status(32)),
             ("exec3_search_missing", Answer(44)),
             ("exec3_at_the_end", Answer(78)),
+            ("exec3_many_lines", Answer(1)),
             ("exec4", Status(31)),
             ("exec4_at_the_end", Answer(78)),
             ("kept", Status(132)),
@@ -164,6 +165,7 @@ fn programs() -> Result<()> {
             ("spawn2_at_the_end", Answer(78)),
             ("spawn2_steps", Answer(132)),
             ("spawn2_elsewhere", Answer(44)),
+            ("spawn2_long_steps", Answer(1)),
             ("spawn2_bad_step", Answer(81_012)),
         ],
     )?;

@@ -46,16 +46,24 @@ pub(crate) struct Open {
 }
 
 impl FdOp {
-    /// The step at a place in a list.
+    /// The step at a place in a list, of whose paths so many more bytes are taken.
     ///
     /// # Errors
-    /// A pointer leads out of the memory, or the path is too long.
-    pub(crate) fn read(memory: &GuestMemory<'_>, list: u32, at: u32) -> Result<FdOp, Errno> {
+    /// A pointer leads out of the memory, the path is too long, or `2big` for all paths together.
+    pub(crate) fn read(
+        memory: &GuestMemory<'_>,
+        list: u32,
+        at: u32,
+        path_bytes_left: &mut u32,
+    ) -> Result<FdOp, Errno> {
         let base = u64::from(list) + u64::from(at) * FD_OP_BYTES;
         memory.slice(base, FD_OP_BYTES)?;
         let word = |offset: u64| memory.read_u32(base + offset);
-        let path = || -> Result<Vec<u8>, Errno> {
-            crate::abi::text(memory, word(12)?, word(16)?, PATH_BYTES_MAX as u32)
+        let mut path = || -> Result<Vec<u8>, Errno> {
+            let path = crate::abi::text(memory, word(12)?, word(16)?, PATH_BYTES_MAX as u32)?;
+            let left = path_bytes_left.checked_sub(path.len() as u32).ok_or(Host::TOOBIG)?;
+            *path_bytes_left = left;
+            Ok(path)
         };
         Ok(match memory.read_u8(base)? {
             0 => FdOp::Close(word(4)?),

@@ -8,15 +8,16 @@ use crate::image::{Image, Search, Wish};
 use crate::link::{Offers, number};
 use crate::program::{self, Guest};
 use crate::spawn::{FdOp, report, result_of};
+use crate::thread::Thread;
 use rustix::io::Errno as Host;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::WaitOptions;
-use wasmoor::{Caller, Error};
+use wasmoor::{Caller, Engine, Error};
 use wasmoor_host::GuestMemory;
 use wasmoor_host::limits::PATH_BYTES_MAX;
 use wasmoor_wasi_p1::{Exit, with_memory};
 
-/// Bytes of all arguments, and of all variables, together.
+/// Bytes of all arguments, of all variables, and of the paths of all steps, together.
 const LIST_BYTES_MAX: u32 = 1 << 20;
 /// Arguments, or variables, or steps.
 const LIST_MAX: u32 = 1 << 16;
@@ -148,8 +149,14 @@ fn list(memory: &GuestMemory<'_>, [addr, len]: [u32; 2], form: List) -> Result<V
             }
             let text = text(memory, addr, len, LIST_BYTES_MAX)?;
             let text = text.strip_suffix(b"\n").unwrap_or(&text);
-            let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::to_vec);
-            Ok(if text.is_empty() { Vec::new() } else { lines.collect() })
+            if text.is_empty() {
+                return Ok(Vec::new());
+            }
+            let lines = || text.split(|&byte| byte == b'\n');
+            if lines().nth(LIST_MAX as usize).is_some() {
+                return Err(too_big());
+            }
+            Ok(lines().map(<[u8]>::to_vec).collect())
         }
         List::Pointers => {
             if len > LIST_MAX {
@@ -180,6 +187,16 @@ fn string(memory: &GuestMemory<'_>, addr: u32, max: u32) -> Option<Result<Vec<u8
     None
 }
 
+/// What code of other programs is for.
+///
+/// # Errors
+/// `notsup` for a guest that may run none: before it can have anything copied for that.
+fn engine_of_programs<T: Guest>(thread: &Thread) -> Result<Engine> {
+    let process = thread.process();
+    let engine = process.options().is_host_process.then(|| program::engine::<T>(process));
+    engine.flatten().ok_or(Host::NOTSUP.into())
+}
+
 /// Becomes another program; the error is that of leaving the old one, or inside why it cannot be.
 fn become_program<T: Guest>(
     caller: &mut Caller<'_, T>,
@@ -187,12 +204,8 @@ fn become_program<T: Guest>(
 ) -> std::result::Result<Errno, Error> {
     let found = with_memory(caller, |data, memory| {
         let thread = data.thread();
-        let wish = named.read(memory)?;
-        if !thread.process().options().is_host_process {
-            return Err(Errno::from(Host::NOTSUP));
-        }
-        let engine = program::engine::<T>(thread.process()).ok_or(Errno::from(Host::NOTSUP))?;
-        Image::find(thread, &engine, wish)
+        let engine = engine_of_programs::<T>(thread)?;
+        Image::find(thread, &engine, named.read(memory)?)
     });
     match found {
         Ok(image) => Err(image.begin(caller.data_mut().thread(), &[])),
@@ -231,14 +244,11 @@ fn spawn<T: Guest>(
 ) -> std::result::Result<i32, Error> {
     let done = with_memory(&mut caller, |data, memory| -> Result<Spawned> {
         let out = Out::for_u32(memory, out)?;
-        let wish = named.read(memory)?;
-        if ops_n > LIST_MAX {
-            return Err(Host::TOOBIG.into());
-        }
-        let ops = (0..ops_n).map(|at| FdOp::read(memory, ops, at)).collect::<Result<Vec<_>>>()?;
-        let signals = dispositions(memory, signals, signals_n)?;
         let thread = data.thread();
-        let engine = program::engine::<T>(thread.process()).ok_or(Errno::from(Host::NOTSUP))?;
+        let engine = engine_of_programs::<T>(thread)?;
+        let wish = named.read(memory)?;
+        let ops = steps(memory, ops, ops_n)?;
+        let signals = dispositions(memory, signals, signals_n)?;
         let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
         match family::fork(thread)? {
             Forked::Parent(child) => {
@@ -275,6 +285,15 @@ enum Spawned {
     InParent,
     /// The old program is left by this error.
     InChild(Error),
+}
+
+/// What is done in the child first.
+fn steps(memory: &GuestMemory<'_>, addr: u32, count: u32) -> Result<Vec<FdOp>> {
+    if count > LIST_MAX {
+        return Err(Host::TOOBIG.into());
+    }
+    let mut path_bytes_left = LIST_BYTES_MAX;
+    (0..count).map(|at| FdOp::read(memory, addr, at, &mut path_bytes_left)).collect()
 }
 
 /// Signals with whether they are ignored.

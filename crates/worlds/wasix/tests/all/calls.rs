@@ -39,6 +39,7 @@ const NAMETOOLONG: i32 = 37;
 const NOENT: i32 = 44;
 const NOSYS: i32 = 52;
 const NOTDIR: i32 = 54;
+const NOTSUP: i32 = 58;
 const PERM: i32 = 63;
 const RANGE: i32 = 68;
 const SRCH: i32 = 71;
@@ -181,6 +182,7 @@ const DESCRIPTORS: &[Row<'_>] = &[
     ),
 ];
 
+const PROC_SPAWN: &str = "iiiiiiiiiiiiii";
 const PATH_OPEN2: &str = "iiiiiIIiii";
 /// The right to read.
 const READ: u64 = 2;
@@ -243,6 +245,28 @@ const FILES: &[Row<'_>] = &[
     ),
 ];
 
+/// A process of others has no programs beside it, and nothing is read to find that out.
+const PROGRAMS: &[Row<'_>] = &[(
+    &[
+        ("proc_exec3", "iiiiiiiii", &[END, 1, END, 1, END, 1, 0, END, 1], NOTSUP),
+        ("proc_exec4", "iiiiiiiii", &[END, 1, END, 1, END, 1, 0, END, 1], NOTSUP),
+        (
+            "proc_spawn2",
+            PROC_SPAWN,
+            &[END, 1, END, 1, END, 1, END, 1, END, 1, 0, 0, 0, OUT],
+            NOTSUP,
+        ),
+        (
+            "proc_spawn3",
+            PROC_SPAWN,
+            &[END, 1, END, 1, END, 1, END, 1, END, 1, 0, 0, 0, OUT],
+            NOTSUP,
+        ),
+        ("proc_spawn3", PROC_SPAWN, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, END - 3], MEMORY),
+    ],
+    &[],
+)];
+
 const OTHERS: &[Row<'_>] = &[
     (
         &[("tty_get", "i", &[OUT], 0), ("tty_set", "i", &[OUT], 0)],
@@ -300,6 +324,11 @@ fn descriptors() {
 fn files() {
     check(FILES, false);
     check(FILES, true);
+}
+
+#[test]
+fn programs() {
+    check(PROGRAMS, false);
 }
 
 #[test]
