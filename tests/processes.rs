@@ -166,9 +166,16 @@ fn programs() -> Result<()> {
             ("spawn2_steps", Answer(132)),
             ("spawn2_elsewhere", Answer(44)),
             ("spawn2_long_steps", Answer(1)),
+            ("exec3_given_up", Answer(76)),
+            ("spawn2_given_up", Answer(76)),
+            ("spawn2_unknown_lookup", Answer(28)),
+            ("spawn2_unknown_opening", Answer(28)),
+            ("spawn2_unknown_status", Answer(28)),
+            ("spawn2_unknown_extended", Answer(28)),
             ("spawn2_bad_step", Answer(81_012)),
         ],
     )?;
+    assert!(!root.join("made").exists());
     assert_eq!(std::fs::read_to_string(root.join("out"))?.replace("child\n", ""), "");
     assert!(std::fs::metadata(root.join("out"))?.len() > 0);
     Ok(())

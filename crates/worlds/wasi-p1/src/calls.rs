@@ -9,6 +9,7 @@ mod clocks;
 mod directories;
 mod fd_attributes;
 mod fd_data;
+mod opening;
 mod paths;
 mod polling;
 mod process;
@@ -24,9 +25,10 @@ pub use self::fd_attributes::{
 pub use self::fd_data::{
     fd_datasync, fd_pread, fd_pwrite, fd_read, fd_seek, fd_sync, fd_tell, fd_write,
 };
+pub use self::opening::{Opening, open, open_here, path_open};
 pub use self::paths::{
-    open, path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open,
-    path_readlink, path_remove_directory, path_rename, path_symlink, path_unlink_file,
+    path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_readlink,
+    path_remove_directory, path_rename, path_symlink, path_unlink_file,
 };
 pub use self::polling::{poll_oneoff, poll_oneoff_kept};
 pub use self::process::{proc_exit, proc_raise, sched_yield};

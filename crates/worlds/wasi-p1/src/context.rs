@@ -1,13 +1,15 @@
 //! What one guest of preview 1 has, and how an embedder gives it.
 
+use crate::errno::Errno;
 use crate::missed::{Missed, Record};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use wasmoor_host::{
-    Clocks, Core, Descriptor, Guard, Handed, Interrupt, Limits, MemoryOutput, Meter, Mount,
-    MountError, Object, Random, ReadFn, Resolver, SharedRandom, WriteFn, check_overlaps,
+    Clocks, Core, Descriptor, Guard, GuestPath, Handed, Interrupt, Limits, MemoryOutput, Meter,
+    Mount, MountError, Object, Random, ReadFn, Resolver, Rights, SharedRandom, WriteFn,
+    check_overlaps,
 };
 
 /// The state behind the functions of preview 1: arguments, environment and the host core.
@@ -46,6 +48,22 @@ impl WasiCtx {
     #[must_use]
     pub fn for_program(&self, args: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> WasiCtx {
         WasiCtx { args: args.into(), env: env.into(), ..self.clone() }
+    }
+
+    /// The mount in which a path lies, absolute or relative to where the guest is, and the path from
+    /// there on; for something that needs these rights of the mount.
+    ///
+    /// # Errors
+    /// `notcapable` when the guest gave one of them up, `noent` in a world without such paths, else
+    /// those of [`wasmoor_host::WorkingDir::locate`].
+    pub fn locate(
+        &self,
+        path: &[u8],
+        rights: Rights,
+    ) -> Result<(Arc<Descriptor>, GuestPath), Errno> {
+        let working_dir = self.core.working_dir.as_deref().ok_or(Errno::NoEnt)?;
+        let (directory, path) = working_dir.locate(path)?;
+        if directory.allows(rights) { Ok((directory, path)) } else { Err(Errno::NotCapable) }
     }
 
     /// The host core, for embedders and worlds that add to it.

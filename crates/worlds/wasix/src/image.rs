@@ -10,8 +10,8 @@ use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno as Host;
 use wasmoor::{Engine, Error, Module};
 use wasmoor_abi::limits::MODULE_BYTES_MAX;
-use wasmoor_host::Resource;
 use wasmoor_host::files::{self, At};
+use wasmoor_host::{Resource, Rights};
 
 /// Where programs are looked for without a list of directories.
 const DIRECTORIES: &[u8] = b"/bin:/usr/bin";
@@ -142,8 +142,7 @@ fn look_for(
 /// The bytes of a file of the guest, charged to it while they are read.
 fn read(thread: &Thread, path: &[u8]) -> Result<Vec<u8>, Errno> {
     let core = thread.core();
-    let working_dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
-    let (directory, rest) = working_dir.locate(path)?;
+    let (directory, rest) = thread.wasi().locate(path, Rights::PATH_OPEN)?;
     let at = At { node: directory.node()?, path: &rest };
     // Without waiting for what is no file.
     let node = files::open(&core.resolver, at, OFlags::RDONLY | OFlags::NONBLOCK, true)?;

@@ -3,24 +3,17 @@
 use crate::errno::Errno;
 use crate::thread::Thread;
 use rustix::fd::OwnedFd;
-use rustix::fs::OFlags;
 use rustix::io::Errno as Host;
-use wasmoor_host::files::At;
+use wasmoor_host::GuestMemory;
 use wasmoor_host::limits::PATH_BYTES_MAX;
-use wasmoor_host::rights::Rights;
-use wasmoor_host::{Descriptor, GuestMemory};
+use wasmoor_wasi_p1::calls::{self, Opening};
 
 /// Bytes of a `proc_spawn_fd_op`.
 const FD_OP_BYTES: u64 = 56;
 /// The status of a child that could not do what it was made for.
 const STATUS_FAILED: i32 = 127;
-/// Flags of opening: create, directory, exclusive, truncate.
-const OPEN_FLAGS: [(u16, OFlags); 4] =
-    [(1, OFlags::CREATE), (2, OFlags::DIRECTORY), (4, OFlags::EXCL), (8, OFlags::TRUNC)];
-/// Flags of descriptors: append, non-blocking.
-const STATUS_FLAGS: [(u16, OFlags); 2] = [(1, OFlags::APPEND), (4, OFlags::NONBLOCK)];
-/// Links in the last place are followed.
-const FOLLOW: u32 = 1;
+/// The flag of a descriptor that the program does not get.
+const CLOSE_ON_EXEC: u16 = 1;
 
 /// One step.
 #[derive(Debug)]
@@ -37,12 +30,8 @@ pub(crate) enum FdOp {
 pub(crate) struct Open {
     fd: u32,
     path: Vec<u8>,
-    follow: bool,
-    open_flags: u16,
-    rights: u64,
-    inheriting: u64,
-    status: u16,
-    close_on_exec: bool,
+    opening: Opening,
+    extended: u16,
 }
 
 impl FdOp {
@@ -71,12 +60,15 @@ impl FdOp {
             2 => FdOp::Open(Box::new(Open {
                 fd: word(4)?,
                 path: path()?,
-                follow: word(20)? & FOLLOW != 0,
-                open_flags: memory.read_u16(base + 24)?,
-                rights: memory.read_u64(base + 32)?,
-                inheriting: memory.read_u64(base + 40)?,
-                status: memory.read_u16(base + 48)?,
-                close_on_exec: memory.read_u16(base + 50)? & 1 != 0,
+                opening: Opening {
+                    lookup: word(20)?,
+                    open_flags: memory.read_u16(base + 24)?.into(),
+                    status: memory.read_u16(base + 48)?.into(),
+                    rights: memory.read_u64(base + 32)?,
+                    inheriting: memory.read_u64(base + 40)?,
+                    close_on_exec: memory.read_u16(base + 50)? & CLOSE_ON_EXEC != 0,
+                },
+                extended: memory.read_u16(base + 50)?,
             })),
             3 => FdOp::ChangeDir(path()?),
             _ => FdOp::Unknown,
@@ -114,32 +106,14 @@ impl FdOp {
 
 impl Open {
     fn apply(&self, thread: &Thread) -> Result<(), Errno> {
-        let core = thread.core();
-        let dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
-        let (directory, rest) = dir.locate(&self.path)?;
-        let (wanted, inheriting) =
-            (Rights::from_bits_truncate(self.rights), Rights::from_bits_truncate(self.inheriting));
-        let reads = wanted.intersects(Rights::FD_READ | Rights::FD_READDIR);
-        let mut flags = match (reads, wanted.contains(Rights::FD_WRITE)) {
-            (true, true) => OFlags::RDWR,
-            (false, true) => OFlags::WRONLY,
-            _ => OFlags::RDONLY,
-        };
-        let chosen = |bits: u16, table: &[(u16, OFlags)]| {
-            let flags = table.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, flag)| *flag);
-            flags.collect::<OFlags>()
-        };
-        flags |= chosen(self.open_flags, &OPEN_FLAGS) | chosen(self.status, &STATUS_FLAGS);
-        let at = At { node: directory.node()?, path: &rest };
-        let place = core.table.reserve()?;
-        let meter = &*core.guard.meter;
-        let open = || wasmoor_host::charge::open(meter, &core.resolver, at, flags, self.follow);
-        let opened = core.guard.interrupt.retry(open)?;
-        let descriptor = Descriptor::opened(&directory, opened, wanted, inheriting);
-        let fd = core.table.insert_from(0, place, descriptor, self.close_on_exec)?;
+        if self.extended & !CLOSE_ON_EXEC != 0 {
+            return Err(Host::INVAL.into());
+        }
+        let fd = calls::open_here(thread.wasi(), &self.path, self.opening)?;
         if fd != self.fd {
-            let duplicated = core.table.duplicate_to(fd, self.fd, self.close_on_exec);
-            let _ = core.table.remove(fd);
+            let table = &thread.core().table;
+            let duplicated = table.duplicate_to(fd, self.fd, self.opening.close_on_exec);
+            let _ = table.remove(fd);
             duplicated?;
         }
         Ok(())

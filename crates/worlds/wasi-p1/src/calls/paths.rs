@@ -1,11 +1,9 @@
 //! Paths: each starts at a descriptor and never leaves it.
 
-use super::fd_attributes::status_flags;
 use super::{Result, descriptor};
 use crate::abi::{Out, Version, timestamps};
 use crate::context::WasiCtx;
 use crate::errno::Errno;
-use rustix::fs::OFlags;
 use std::sync::Arc;
 use wasmoor_host::charge;
 use wasmoor_host::files::{self, At};
@@ -13,7 +11,7 @@ use wasmoor_host::path::text_from_guest;
 use wasmoor_host::{Core, Descriptor, GuestMemory, GuestPath, Rights};
 
 /// `lookupflags`: whether a link in the last place is followed.
-fn follows(lookup_flags: u32) -> Result<bool> {
+pub(super) fn follows(lookup_flags: u32) -> Result<bool> {
     match lookup_flags {
         0 => Ok(false),
         1 => Ok(true),
@@ -25,12 +23,12 @@ fn follows(lookup_flags: u32) -> Result<bool> {
 type Named = ([u32; 3], Rights);
 
 /// A descriptor that paths may start from.
-struct Directory {
+pub(super) struct Directory {
     descriptor: Arc<Descriptor>,
     rights: Rights,
 }
 
-fn directory(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<Directory> {
+pub(super) fn directory(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<Directory> {
     let descriptor = descriptor(ctx, fd, rights)?;
     descriptor.node()?;
     Ok(Directory { descriptor, rights })
@@ -38,24 +36,18 @@ fn directory(ctx: &WasiCtx, fd: u32, rights: Rights) -> Result<Directory> {
 
 impl Directory {
     /// A path from here; in a world with a current directory it may start elsewhere.
-    fn path(
+    pub(super) fn path(
         self,
         ctx: &WasiCtx,
         memory: &GuestMemory<'_>,
         [path, path_len]: [u32; 2],
     ) -> Result<Start> {
         let text = memory.slice(path, path_len)?;
-        if let Some(dir) = &ctx.core.working_dir {
+        if ctx.core.working_dir.is_some() {
             let text = text_from_guest(text)?;
             let is_mount = self.descriptor.is_mount();
             if text.starts_with(b"/") || (is_mount && text.starts_with(b"./")) {
-                let (directory, path) = dir.locate(&text)?;
-                let allowed = directory.allows(self.rights);
-                return if allowed {
-                    Ok(Start { directory, path })
-                } else {
-                    Err(Errno::NotCapable)
-                };
+                return Start::here(ctx, &text, self.rights);
             }
         }
         Ok(Start { directory: self.descriptor, path: GuestPath::from_guest(text)? })
@@ -63,13 +55,19 @@ impl Directory {
 }
 
 /// A path and the directory that it starts from.
-struct Start {
-    directory: Arc<Descriptor>,
+pub(super) struct Start {
+    pub(super) directory: Arc<Descriptor>,
     path: GuestPath,
 }
 
 impl Start {
-    fn at(&self) -> Result<At<'_>> {
+    /// Where a path leads, absolute or relative to where the guest is.
+    pub(super) fn here(ctx: &WasiCtx, path: &[u8], rights: Rights) -> Result<Self> {
+        let (directory, path) = ctx.locate(path, rights)?;
+        Ok(Start { directory, path })
+    }
+
+    pub(super) fn at(&self) -> Result<At<'_>> {
         Ok(At { node: self.directory.node()?, path: &self.path })
     }
 }
@@ -202,93 +200,6 @@ pub fn path_link(
     on_paths(ctx, memory, old, new, |core, from, to| {
         creation(core, 0, || files::link(&core.resolver, from, to))
     })
-}
-
-/// Bits of `oflags` with the flag of `open` and the right that a directory may have given up.
-const OPEN_FLAGS: &[(u32, OFlags, Rights)] = &[
-    (1 << 0, OFlags::CREATE, Rights::PATH_CREATE_FILE),
-    (1 << 1, OFlags::DIRECTORY, Rights::empty()),
-    (1 << 2, OFlags::EXCL, Rights::empty()),
-    (1 << 3, OFlags::TRUNC, Rights::PATH_FILESTAT_SET_SIZE),
-];
-
-/// Opens a file or directory.
-///
-/// The kernel's access mode follows the rights that are asked for: reading unless only writing
-/// (`fd_write`) is. Whatever else is asked for is reported back but not needed.
-///
-/// # Errors
-/// `rofs` for anything that could change a read-only mount, `perm` for a path that leaves, `mfile`
-/// when the guest has too many open files, else those of `openat`.
-pub fn path_open(
-    ctx: &WasiCtx,
-    memory: &GuestMemory<'_>,
-    fd: u32,
-    flags: u32,
-    path: u32,
-    path_len: u32,
-    open_flags: u32,
-    rights: u64,
-    inheriting: u64,
-    status: u32,
-    out: u32,
-) -> Result {
-    let flags = [fd, flags, path, path_len, open_flags, status];
-    open(ctx, memory, flags, [rights, inheriting], false, out)
-}
-
-/// [`path_open`] of a descriptor that may be closed when the guest becomes another program: for
-/// worlds that know that. The first numbers are those of the call but for the rights, in order.
-///
-/// # Errors
-/// As [`path_open`].
-pub fn open(
-    ctx: &WasiCtx,
-    memory: &GuestMemory<'_>,
-    [fd, flags, path, path_len, open_flags, status]: [u32; 6],
-    [rights, inheriting]: [u64; 2],
-    close_on_exec: bool,
-    out: u32,
-) -> Result {
-    let wanted = Rights::from_bits_truncate(rights);
-    let (mut how, needed) = kernel_flags(open_flags, wanted)?;
-    how |= status_flags(status)?.to_kernel();
-    let follow = follows(flags)?;
-    let start = directory(ctx, fd, needed)?;
-    let out = Out::for_u32(memory, out)?;
-    let start = start.path(ctx, memory, [path, path_len])?;
-    let core = &ctx.core;
-    let place = core.table.reserve()?;
-    let at = start.at()?;
-    let meter = &*core.guard.meter;
-    let open = || charge::open(meter, &core.resolver, at, how, follow);
-    let opened = core.guard.interrupt.retry(open)?;
-    let inheriting = Rights::from_bits_truncate(inheriting);
-    let descriptor = Descriptor::opened(&start.directory, opened, wanted, inheriting);
-    let fd = ctx.core.table.insert_from(0, place, descriptor, close_on_exec)?;
-    out.put(&fd.to_le_bytes());
-    Ok(())
-}
-
-/// The flags for `open`, and the rights that the directory must not have given up.
-fn kernel_flags(open_flags: u32, wanted: Rights) -> Result<(OFlags, Rights)> {
-    let known = OPEN_FLAGS.iter().fold(0, |bits, (bit, ..)| bits | bit);
-    if open_flags & !known != 0 {
-        return Err(Errno::Inval);
-    }
-    let (mut flags, mut needed) = (OFlags::empty(), Rights::PATH_OPEN);
-    for (_, flag, right) in OPEN_FLAGS.iter().filter(|(bit, ..)| open_flags & bit != 0) {
-        flags |= *flag;
-        needed |= *right;
-    }
-    let reads = wanted.intersects(Rights::FD_READ | Rights::FD_READDIR);
-    let writes = wanted.contains(Rights::FD_WRITE);
-    flags |= match (reads, writes) {
-        (true, true) => OFlags::RDWR,
-        (false, true) => OFlags::WRONLY,
-        _ => OFlags::RDONLY,
-    };
-    Ok((flags, needed))
 }
 
 /// The text of a symbolic link, cut short if the buffer is.

@@ -12,7 +12,7 @@ use crate::program::Guest;
 use crate::thread::Thread;
 use wasmoor_host::limits::PATH_BYTES_MAX;
 use wasmoor_host::{GuestMemory, WorkingDir};
-use wasmoor_wasi_p1::calls;
+use wasmoor_wasi_p1::calls::{self, Opening};
 
 /// Defines the family.
 pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()> {
@@ -20,7 +20,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
         chdir(path: u32, path_len: u32);
         getcwd(path: u32, path_len: u32);
         path_open2(
-            fd: u32, flags: u32, path: u32, path_len: u32, open_flags: u32, rights: u64,
+            fd: u32, lookup: u32, path: u32, path_len: u32, open_flags: u32, rights: u64,
             inheriting: u64, status: u32, extended: u32, out: u32
         );
     );
@@ -60,7 +60,7 @@ fn path_open2(
     thread: &Thread,
     memory: &GuestMemory<'_>,
     fd: u32,
-    flags: u32,
+    lookup: u32,
     path: u32,
     path_len: u32,
     open_flags: u32,
@@ -73,10 +73,9 @@ fn path_open2(
     if extended & !CLOSE_ON_EXEC != 0 {
         return Err(Errno::from(rustix::io::Errno::INVAL));
     }
-    let numbers = [fd, flags, path, path_len, open_flags, status];
     let close_on_exec = extended & CLOSE_ON_EXEC != 0;
-    let rights = [rights, inheriting];
-    let opened = calls::open(thread.wasi(), memory, numbers, rights, close_on_exec, out);
+    let opening = Opening { lookup, open_flags, status, rights, inheriting, close_on_exec };
+    let opened = calls::open(thread.wasi(), memory, [fd, path, path_len], opening, out);
     opened.map_err(|errno| match errno {
         wasmoor_wasi_p1::Errno::Fault => Errno::MEMORY_VIOLATION,
         other => other.into(),

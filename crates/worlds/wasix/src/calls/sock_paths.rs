@@ -5,7 +5,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use rustix::io::{Errno as Host, fcntl_dupfd_cloexec};
 use wasmoor_host::files::{self, At};
-use wasmoor_host::{Core, FileKind, Node};
+use wasmoor_host::{FileKind, Node, Rights};
+use wasmoor_wasi_p1::WasiCtx;
 
 /// Where a new socket goes.
 pub(super) struct Parent {
@@ -16,14 +17,15 @@ pub(super) struct Parent {
 /// The directory of a path, opened, and the last name.
 ///
 /// # Errors
-/// `EROFS` in a mount that is only read, else those of opening.
-pub(super) fn parent(core: &Core, path: &[u8]) -> Result<Parent> {
+/// `rofs` in a mount that is only read, `notcapable` in one where the guest may make no files, else
+/// those of opening.
+pub(super) fn parent(ctx: &WasiCtx, path: &[u8]) -> Result<Parent> {
     let (directory, name) = match path.iter().rposition(|byte| *byte == b'/') {
         Some(0) => (&b"/"[..], &path[1..]),
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (&b"."[..], path),
     };
-    let node = open(core, directory, OFlags::DIRECTORY | OFlags::RDONLY)?;
+    let node = open(ctx, directory, Rights::PATH_CREATE_FILE, OFlags::DIRECTORY | OFlags::RDONLY)?;
     node.check_writable()?;
     let directory = fcntl_dupfd_cloexec(node.fd()?, 0)?;
     Ok(Parent { directory, name: name.to_vec() })
@@ -33,9 +35,10 @@ pub(super) fn parent(core: &Core, path: &[u8]) -> Result<Parent> {
 /// but somebody to talk to, which was not granted.
 ///
 /// # Errors
-/// `ECONNREFUSED` for what is no socket, `EACCES` in a mount that is only read, else those of opening.
-pub(super) fn socket(core: &Core, path: &[u8]) -> Result<OwnedFd> {
-    let node = open(core, path, OFlags::PATH)?;
+/// `connrefused` for what is no socket, `acces` in a mount that is only read, `notcapable` in one where
+/// the guest may open nothing, else those of opening.
+pub(super) fn socket(ctx: &WasiCtx, path: &[u8]) -> Result<OwnedFd> {
+    let node = open(ctx, path, Rights::PATH_OPEN, OFlags::PATH)?;
     node.check_writable().map_err(|_| Host::ACCESS)?;
     let is_socket = matches!(node.kind()?, FileKind::SocketStream | FileKind::SocketDatagram);
     if !is_socket {
@@ -45,9 +48,8 @@ pub(super) fn socket(core: &Core, path: &[u8]) -> Result<OwnedFd> {
 }
 
 /// Opens a path of the guest, absolute or relative to where it is.
-fn open(core: &Core, path: &[u8], flags: OFlags) -> Result<Node> {
-    let working_dir = core.working_dir.as_deref().ok_or(Host::NOENT)?;
-    let (mount, path) = working_dir.locate(path)?;
+fn open(ctx: &WasiCtx, path: &[u8], rights: Rights, flags: OFlags) -> Result<Node> {
+    let (mount, path) = ctx.locate(path, rights)?;
     let at = At { node: mount.node()?, path: &path };
-    Ok(files::open(&core.resolver, at, flags | OFlags::CLOEXEC, true)?)
+    Ok(files::open(&ctx.core().resolver, at, flags | OFlags::CLOEXEC, true)?)
 }

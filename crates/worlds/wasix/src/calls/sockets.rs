@@ -116,7 +116,7 @@ fn sock_bind(thread: &Thread, memory: &GuestMemory<'_>, fd: u32, addr: u32) -> R
         Address::Unspecified => Err(Host::AFNOSUPPORT.into()),
         Address::Ip(at) => Ok(network.bind(&socket, at)?),
         Address::Unix(path) => {
-            let parent = sock_paths::parent(thread.core(), &path)?;
+            let parent = sock_paths::parent(thread.wasi(), &path)?;
             let guard = &thread.core().guard;
             Ok(network.bind_path(guard, &socket, parent.directory, &parent.name, &path)?)
         }
@@ -132,7 +132,7 @@ fn sock_connect(thread: &Thread, memory: &GuestMemory<'_>, fd: u32, addr: u32) -
         Address::Unspecified => Ok(network.connect(guard, &socket, None)?),
         Address::Ip(to) => Ok(network.connect(guard, &socket, Some(to))?),
         Address::Unix(path) => {
-            let file = sock_paths::socket(thread.core(), &path)?;
+            let file = sock_paths::socket(thread.wasi(), &path)?;
             Ok(network.connect_path(guard, &socket, file.as_fd())?)
         }
     }

@@ -162,7 +162,7 @@ fn sock_send_to(
         Address::Unspecified => send(thread, memory, arguments, Target::Connected),
         Address::Ip(to) => send(thread, memory, arguments, Target::Ip(to)),
         Address::Unix(path) => {
-            let file = sock_paths::socket(thread.core(), &path)?;
+            let file = sock_paths::socket(thread.wasi(), &path)?;
             send(thread, memory, arguments, Target::File(file.as_fd()))
         }
     }

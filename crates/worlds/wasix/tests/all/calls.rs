@@ -18,6 +18,8 @@ const UP: u64 = 160;
 /// An `option_timestamp` of 1 ms, one of nothing.
 const MILLISECOND: u64 = 200;
 const NONE: u64 = 216;
+/// The address of a socket in the mount.
+const SOCKET: u64 = 300;
 /// The mount.
 const ROOT: u64 = 3;
 
@@ -29,6 +31,7 @@ const DATA: &[(u64, &[u8])] = &[
     (DOT_FILE, b"./file"),
     (LINK_OUT, b"out"),
     (UP, b".."),
+    (SOCKET, b"\x03\0/file"),
     (MILLISECOND, &[1, 0, 0, 0, 0, 0, 0, 0, 0x40, 0x42, 0x0f, 0, 0, 0, 0, 0]),
 ];
 
@@ -39,6 +42,7 @@ const NAMETOOLONG: i32 = 37;
 const NOENT: i32 = 44;
 const NOSYS: i32 = 52;
 const NOTDIR: i32 = 54;
+const NOTSOCK: i32 = 57;
 const NOTSUP: i32 = 58;
 const PERM: i32 = 63;
 const RANGE: i32 = 68;
@@ -184,8 +188,10 @@ const DESCRIPTORS: &[Row<'_>] = &[
 
 const PROC_SPAWN: &str = "iiiiiiiiiiiiii";
 const PATH_OPEN2: &str = "iiiiiIIiii";
-/// The right to read.
+/// The rights to read, to make files, and to list directories.
 const READ: u64 = 2;
+const CREATE: u64 = 1 << 10;
+const LIST: u64 = 1 << 14;
 
 const FILES: &[Row<'_>] = &[
     (
@@ -240,6 +246,18 @@ const FILES: &[Row<'_>] = &[
             ("path_open2", PATH_OPEN2, &[ROOT, 0, UP, 2, 0, READ, 0, 0, 0, OUT], PERM),
             ("path_open2", PATH_OPEN2, &[ROOT, 0, END - 1, 2, 0, READ, 0, 0, 0, OUT], MEMORY),
             ("path_open2", PATH_OPEN2, &[ROOT, 0, FILE, 4, 0, READ, 0, 0, 0, END - 3], MEMORY),
+        ],
+        &[],
+    ),
+    // What was given up is gone for every call that takes a path: before anything else is said.
+    (
+        &[
+            ("fd_fdstat_set_rights", "iII", &[ROOT, CREATE | LIST, 0], 0),
+            ("path_open2", PATH_OPEN2, &[ROOT, 0, FILE, 4, 0, READ, 0, 0, 0, OUT], NOTCAPABLE),
+            ("sock_connect", "ii", &[0, SOCKET], NOTCAPABLE),
+            ("sock_bind", "ii", &[0, SOCKET], NOTSOCK),
+            ("fd_fdstat_set_rights", "iII", &[ROOT, LIST, 0], 0),
+            ("sock_bind", "ii", &[0, SOCKET], NOTCAPABLE),
         ],
         &[],
     ),
