@@ -30,7 +30,7 @@ use crate::stat::FileKind;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, Result, fcntl_dupfd_cloexec};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -81,13 +81,19 @@ struct Entry {
     data: Data,
     /// The host descriptor, where it is not the guest's descriptor itself.
     alias: Option<OwnedFd>,
+    /// What it is for, which is told when the set is closed first.
+    watched: Weak<Descriptor>,
     /// The process that added it.
     process: u32,
 }
 
-/// The sets that a descriptor is in.
+/// The sets that a descriptor is in. It changes together with their entries, whose lock is taken
+/// first.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers(Mutex<Vec<(Weak<Set>, Key)>>);
+
+/// Watchers whose room is kept when there are fewer.
+const WATCHERS_KEPT: usize = 16;
 
 impl Watchers {
     /// Leaves all sets, because the descriptor is about to be closed.
@@ -102,6 +108,17 @@ impl Watchers {
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Weak<Set>, Key)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets those of a set that are `gone`.
+    fn forget(&self, set: &Set, gone: impl Fn(Key) -> bool) {
+        let mut watchers = self.lock();
+        watchers.retain(|(other, key)| !(std::ptr::eq(other.as_ptr(), set) && gone(*key)));
+        // What is not charged any more must not stay.
+        if watchers.len() < watchers.capacity() / 4 {
+            let room = (2 * watchers.len()).max(WATCHERS_KEPT);
+            watchers.shrink_to(room);
+        }
     }
 }
 
@@ -119,6 +136,13 @@ impl Entries {
         let slot = &mut self.slots[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
         Ok((index, mark(index, slot.generation)))
+    }
+
+    /// Frees an entry.
+    fn forget(&mut self, key: Key) -> Option<Entry> {
+        let index = self.keys.remove(&key)?;
+        self.free.push(index);
+        self.slots[index as usize].entry.take()
     }
 
     /// The data of the entry that `mark` marks.
@@ -139,15 +163,11 @@ impl Set {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Frees an entry; `fd` is its host descriptor if it is about to be closed.
+    /// Frees the entry of what is about to be closed; `fd` is its host descriptor.
     fn forget(&self, key: Key, fd: Option<BorrowedFd<'_>>) {
-        let mut entries = self.lock();
-        let Some(index) = entries.keys.remove(&key) else { return };
-        let entry = entries.slots[index as usize].entry.take();
-        entries.free.push(index);
-        drop(entries);
+        let Some(entry) = self.lock().forget(key) else { return };
         self.meter.release(Resource::HostBytes, CHARGE);
-        let (Some(entry), Some(fd)) = (entry, fd) else { return };
+        let Some(fd) = fd else { return };
         if forked::shares() && entry.process == forked::generation() {
             let target = entry.alias.as_ref().map_or(fd, AsFd::as_fd);
             // If it is not there any more, so much the better.
@@ -159,7 +179,20 @@ impl Set {
 impl Drop for Set {
     fn drop(&mut self) {
         let entries = self.entries.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.meter.release(Resource::HostBytes, entries.keys.len() as u64 * CHARGE);
+        let slots = std::mem::take(&mut entries.slots);
+        let mut told = HashSet::new();
+        let mut count = 0;
+        for entry in slots.into_iter().filter_map(|slot| slot.entry) {
+            count += 1;
+            // Else a guest that makes one set after the other has the list of a descriptor that it
+            // puts into each grow without end.
+            if let Some(descriptor) = entry.watched.upgrade()
+                && told.insert(descriptor.id())
+            {
+                descriptor.watchers().forget(self, |_| true);
+            }
+        }
+        self.meter.release(Resource::HostBytes, count * CHARGE);
     }
 }
 
@@ -227,11 +260,11 @@ impl Epoll {
                 entries.free.push(index);
             })?;
             let process = forked::generation();
-            entries.slots[index as usize].entry = Some(Entry { data, alias, process });
+            let watched = Arc::downgrade(descriptor);
+            entries.slots[index as usize].entry = Some(Entry { data, alias, watched, process });
             entries.keys.insert(key, index);
             Ok(())
         });
-        drop(entries);
         match result {
             Ok(()) => descriptor.watchers().lock().push((Arc::downgrade(set), key)),
             Err(_) => set.meter.release(Resource::HostBytes, CHARGE),
@@ -270,18 +303,17 @@ impl Epoll {
     pub fn remove(&self, fd: u32, descriptor: &Descriptor) -> Result<()> {
         let target = target(descriptor)?;
         let key = (fd, descriptor.id());
-        {
-            let entries = self.set.lock();
-            let index = *entries.keys.get(&key).ok_or(Errno::NOENT)?;
-            let entry = entries.slots[index as usize].entry.as_ref().ok_or(Errno::NOENT)?;
-            let target = entry.alias.as_ref().map_or(target, AsFd::as_fd);
-            epoll::delete(&self.set.kernel, target)?;
-        }
-        let is_ours = |(set, other): &(Weak<Set>, Key)| {
-            *other == key && std::ptr::eq(set.as_ptr(), Arc::as_ptr(&self.set))
-        };
-        descriptor.watchers().lock().retain(|watcher| !is_ours(watcher));
-        self.set.forget(key, None);
+        let mut entries = self.set.lock();
+        let index = *entries.keys.get(&key).ok_or(Errno::NOENT)?;
+        let entry = entries.slots[index as usize].entry.as_ref().ok_or(Errno::NOENT)?;
+        let target = entry.alias.as_ref().map_or(target, AsFd::as_fd);
+        epoll::delete(&self.set.kernel, target)?;
+        descriptor.watchers().forget(&self.set, |other| other == key);
+        // Its duplicate is closed when nobody waits for the lock.
+        let gone = entries.forget(key);
+        drop(entries);
+        drop(gone);
+        self.set.meter.release(Resource::HostBytes, CHARGE);
         Ok(())
     }
 }

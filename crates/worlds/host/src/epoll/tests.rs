@@ -268,6 +268,31 @@ fn entries_are_charged() {
     assert_eq!(limits.left(Resource::HostBytes), 3 * CHARGE);
 }
 
+#[test]
+fn what_is_watched_forgets_sets_that_are_closed() {
+    let (core, _) = guest();
+    let [reader, _] = new_pipe(&core);
+    let other = core.table.duplicate(reader, 0, false).unwrap();
+    let descriptor = core.table.get(reader).unwrap();
+    for alive in [0, 1, 100] {
+        let sets: Vec<_> = (0..alive).map(|_| create(&core.guard).unwrap()).collect();
+        for set in &sets {
+            add(&core, set, reader, IN).unwrap();
+        }
+        for _ in 0..1_000 {
+            let number = core.table.push(create(&core.guard).unwrap()).unwrap();
+            let set = core.table.get(number).unwrap();
+            add(&core, &set, reader, IN).unwrap();
+            add(&core, &set, other, IN).unwrap();
+            core.table.remove(number).unwrap();
+        }
+        assert_eq!(descriptor.watchers().lock().len(), alive);
+    }
+    assert!(descriptor.watchers().lock().is_empty());
+    // Nor does the room stay that the list once took.
+    assert!(descriptor.watchers().lock().capacity() <= WATCHERS_KEPT);
+}
+
 /// Forks; the child does `work` with the same set, ends, and is waited for.
 fn in_a_child(work: impl FnOnce()) {
     match wasmoor_sys::fork::fork().unwrap() {
