@@ -3,7 +3,6 @@
 
 use crate::core::Guard;
 use crate::descriptor::{Descriptor, Handed, Object};
-use crate::meter::Resource;
 use crate::stat::FileKind;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::sendfile;
@@ -55,8 +54,8 @@ pub fn counter(_: &Guard, initial: u64, flags: CounterFlags) -> Result<Descripto
 /// Sends at most `bytes` bytes of a file from `offset` on, whose position stays; returns how many.
 ///
 /// # Errors
-/// `EINVAL` for what is no file of a mount or no kernel object, `ENOSPC` when the meter grants no more
-/// output, else those of `sendfile`.
+/// `EINVAL` for what is no file of a mount or no kernel object, those of [`Descriptor::write`], else
+/// those of `sendfile`.
 pub fn send_file(
     guard: &Guard,
     out: &Descriptor,
@@ -65,20 +64,12 @@ pub fn send_file(
     bytes: u64,
 ) -> Result<usize> {
     let kernel = |descriptor| Descriptor::kernel_fd(descriptor).ok_or(Errno::INVAL)?;
-    let (to, from) = (kernel(out)?, kernel(file)?);
-    out.check_writable()?;
+    kernel(out)?;
+    let from = kernel(file)?;
     if i64::try_from(offset).is_err() {
         return Err(Errno::INVAL);
     }
-    let wanted = bytes.min(u64::from(u32::MAX >> 1));
-    let granted = guard.meter.grant(Resource::OutputBytes, wanted);
-    if granted == 0 && wanted > 0 {
-        return Err(Errno::NOSPC);
-    }
     // No truncation: below 2^31.
-    let send = || sendfile(to, from, Some(&mut offset.clone()), granted as usize);
-    let result = guard.interrupt.retry(send);
-    let sent = result.map_or(0, |sent| sent as u64);
-    guard.meter.release(Resource::OutputBytes, granted.saturating_sub(sent));
-    result
+    let wanted = bytes.min(u64::from(u32::MAX >> 1)) as usize;
+    out.write_by(guard, wanted, |to, bytes| sendfile(to, from, Some(&mut offset.clone()), bytes))
 }

@@ -91,11 +91,10 @@ fn charged<T>(
     work().inspect_err(|_| meter.release(Resource::OutputBytes, cost))
 }
 
-/// Runs a write that may use as much output as the meter grants, and gives the rest back. The write
-/// is at `position` of `file`, or where the file's own position is.
+/// [`output`] for a write of vectors, which are cut down to what the meter grants.
 ///
 /// # Errors
-/// `ENOSPC` when the meter grants nothing, else those of `write`.
+/// Those of [`output`].
 pub(crate) fn write<'a>(
     guard: &Guard,
     vecs: &mut IoVecs<'a>,
@@ -103,22 +102,36 @@ pub(crate) fn write<'a>(
     write: impl FnOnce(&IoVecs<'a>) -> Result<usize>,
 ) -> Result<usize> {
     let wanted = vecs.bytes();
-    let meter = &*guard.meter;
+    output(&*guard.meter, wanted, file, |granted| {
+        if granted < wanted {
+            vecs.truncate(granted);
+        }
+        write(vecs)
+    })
+}
+
+/// Runs `write`, which puts out at most as many bytes as it is told and returns how many: as much of
+/// `wanted` as the meter grants. The rest is given back. The write is at `position` of `file`, or
+/// where the file's own position is.
+///
+/// # Errors
+/// `ENOSPC` when the meter grants nothing, else those of `write`.
+pub(crate) fn output(
+    meter: &dyn Meter,
+    wanted: usize,
+    file: Option<(BorrowedFd<'_>, Option<u64>)>,
+    write: impl FnOnce(usize) -> Result<usize>,
+) -> Result<usize> {
     if wanted == 0 || !meter.is_limited(Resource::OutputBytes) {
-        return write(vecs);
+        return write(wanted);
     }
     let gap = file.map_or(Ok(0), |(fd, position)| gap(fd, position))?;
     if !meter.grant_all(Resource::OutputBytes, gap) {
         return Err(Errno::NOSPC);
     }
     let granted = meter.grant(Resource::OutputBytes, wanted as u64);
-    let room = usize::try_from(granted).unwrap_or(usize::MAX);
-    let result = if room == 0 {
-        Err(Errno::NOSPC)
-    } else {
-        vecs.truncate(room);
-        write(vecs)
-    };
+    let room = usize::try_from(granted).unwrap_or(usize::MAX).min(wanted);
+    let result = if room == 0 { Err(Errno::NOSPC) } else { write(room) };
     let spent = match result {
         Ok(written) if written > 0 => gap.saturating_add(written as u64),
         _ => 0,

@@ -223,6 +223,20 @@ impl Handed {
         if ready == 0 { Err(Errno::AGAIN) } else { Ok(()) }
     }
 
+    /// Runs a write to what is no file.
+    fn write(
+        &self,
+        guard: &Guard,
+        write: impl Fn(BorrowedFd<'_>) -> Result<usize>,
+    ) -> Result<usize> {
+        self.check_ready(PollFlags::OUT)?;
+        let result = guard.interrupt.retry(|| write(self.fd.as_fd()));
+        if let (Err(Errno::PIPE), Some(call)) = (result, self.on_broken_pipe) {
+            call();
+        }
+        result
+    }
+
     fn status_flags(&self) -> Result<StatusFlags> {
         if self.is_shared {
             return Ok(self.own_flags());
@@ -557,21 +571,36 @@ impl Descriptor {
         }
         charge::write(guard, vecs, None, |vecs| match &self.object {
             Object::Kernel(handed) => {
-                handed.check_ready(PollFlags::OUT)?;
-                let fd = handed.fd.as_fd();
                 // A closed connection is an error here and never a signal to the host.
                 let write = if handed.is_socket() { vectored::send } else { vectored::writev };
-                let result = guard.interrupt.retry(|| write(fd, vecs));
-                if let (Err(Errno::PIPE), Some(call)) = (result, handed.on_broken_pipe) {
-                    call();
-                }
-                result
+                handed.write(guard, |fd| write(fd, vecs))
             }
             Object::Output(output) => {
                 guard.interrupt.retry(|| stream::write(lock(output).as_mut(), vecs))
             }
             Object::Null => Ok(vecs.bytes()),
             Object::Input(_) | Object::Node(_) => Err(Errno::BADF),
+        })
+    }
+
+    /// Writes at the position by a call of the kernel that is not for vectors: `write` is told where
+    /// to and how many bytes at most.
+    ///
+    /// # Errors
+    /// As [`Descriptor::write`]; `EINVAL` for what is no kernel object.
+    pub(crate) fn write_by(
+        &self,
+        guard: &Guard,
+        wanted: usize,
+        write: impl Fn(BorrowedFd<'_>, usize) -> Result<usize>,
+    ) -> Result<usize> {
+        let file = self.file_to_write()?;
+        charge::output(&*guard.meter, wanted, file.map(|fd| (fd, None)), |granted| {
+            match (&self.object, file) {
+                (_, Some(fd)) => guard.interrupt.retry(|| write(fd, granted)),
+                (Object::Kernel(handed), None) => handed.write(guard, |fd| write(fd, granted)),
+                _ => Err(Errno::INVAL),
+            }
         })
     }
 
@@ -635,14 +664,6 @@ impl Descriptor {
             Object::Node(node) => Some(node.fd()),
             Object::Kernel(handed) => Some(Ok(handed.fd.as_fd())),
             _ => None,
-        }
-    }
-
-    /// Whether it may be written, as far as that is not the kernel's to say.
-    pub(crate) fn check_writable(&self) -> Result<()> {
-        match &self.object {
-            Object::Node(node) => node.fd_to_change().map(|_| ()),
-            _ => Ok(()),
         }
     }
 

@@ -386,3 +386,42 @@ fn files_are_sent_without_moving_in_them() {
     assert_eq!(send_file(&limited, &one, &file, 0, 9), Ok(2));
     assert_eq!(send_file(&limited, &one, &file, 0, 9), Err(Errno::NOSPC));
 }
+
+#[test]
+fn what_a_sent_file_costs_is_that_of_a_write() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let new_file = || tempfile::tempfile().unwrap();
+    let handed = |fd: OwnedFd| crate::Handed::owned(fd).unwrap();
+    let new = |handed| Descriptor::new(crate::Object::Kernel(handed));
+    let source = new_file();
+    std::os::unix::fs::FileExt::write_all_at(&source, b"0123456789", 0).unwrap();
+    let source = new(handed(source.into()));
+    // A gap counts.
+    let target = new(handed(new_file().into()));
+    target.seek(rustix::fs::SeekFrom::Start(1000)).unwrap();
+    for (left, result, left_after) in
+        [(999, Err(Errno::NOSPC), 999), (1000, Err(Errno::NOSPC), 1000), (1004, Ok(4), 0)]
+    {
+        let limits = Arc::new(Limits::new().with(Resource::OutputBytes, left));
+        let limited = Guard { meter: limits.clone(), ..guard() };
+        assert_eq!(send_file(&limited, &target, &source, 0, 10), result, "{left}");
+        assert_eq!(limits.left(Resource::OutputBytes), left_after, "{left}");
+    }
+    assert_eq!(target.stat().unwrap().size, 1004);
+    // What the guest made non-blocking does not wait, though the open file would.
+    let (_reader, writer) = rustix::pipe::pipe().unwrap();
+    let full = vec![0; rustix::pipe::fcntl_getpipe_size(&writer).unwrap()];
+    rustix::io::write(&writer, &full).unwrap();
+    let shared = new(crate::Handed::shared(writer).unwrap());
+    shared.set_status_flags(crate::StatusFlags::NONBLOCK).unwrap();
+    assert_eq!(send_file(&guard(), &shared, &source, 0, 1), Err(Errno::AGAIN));
+    // Who wants to know that nobody reads is told.
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    let (_, writer) = rustix::pipe::pipe().unwrap();
+    let tell = || {
+        TOLD.fetch_add(1, Ordering::Relaxed);
+    };
+    let broken = new(handed(writer).on_broken_pipe(tell));
+    assert_eq!(send_file(&guard(), &broken, &source, 0, 1), Err(Errno::PIPE));
+    assert_eq!(TOLD.load(Ordering::Relaxed), 1);
+}
