@@ -8,6 +8,7 @@ use crate::charge;
 use crate::core::Guard;
 use crate::directory::{DirectoryStream, Entry};
 use crate::epoll::Watchers;
+use crate::meter::SocketPermit;
 use crate::mount::Node;
 use crate::rights::{AtomicRights, Rights};
 use crate::stat::{FileKind, FileStat};
@@ -808,13 +809,16 @@ impl Descriptor {
     /// Accepts a connection.
     ///
     /// # Errors
-    /// `ENOTSOCK` for anything but a socket, else those of `accept`.
+    /// `ENOTSOCK` for anything but a socket, `ENOBUFS` when the meter refuses another one, else those
+    /// of `accept`.
     pub fn accept(&self, guard: &Guard, nonblock: bool) -> Result<Descriptor> {
         let socket = self.socket()?;
+        let permit = SocketPermit::ask(&guard.meter)?;
         let mut flags = SocketFlags::CLOEXEC;
         flags.set(SocketFlags::NONBLOCK, nonblock);
         let fd = guard.interrupt.retry(|| accept_with(&socket.fd, flags))?;
-        let accepted = Descriptor::new(Object::Kernel(Handed::owned(fd)?));
+        let handed = Handed { companion: Some(Box::new(permit)), ..Handed::owned(fd)? };
+        let accepted = Descriptor::new(Object::Kernel(handed));
         Ok(accepted.inherit_from(self))
     }
 

@@ -5,7 +5,9 @@
 //! counters; an embedder may put its own meter there, shared by as many guests as it likes.
 
 use crate::limits;
+use rustix::io::{Errno, Result};
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is metered.
@@ -43,6 +45,30 @@ pub trait Meter: Debug + Send + Sync {
             self.release(resource, granted);
         }
         granted >= wanted
+    }
+}
+
+/// One socket granted by a meter.
+#[derive(Debug)]
+pub(crate) struct SocketPermit(Arc<dyn Meter>);
+
+impl SocketPermit {
+    /// Asks for one more.
+    ///
+    /// # Errors
+    /// `ENOBUFS` when the meter refuses.
+    pub(crate) fn ask(meter: &Arc<dyn Meter>) -> Result<Self> {
+        if meter.grant_all(Resource::Sockets, 1) {
+            Ok(SocketPermit(meter.clone()))
+        } else {
+            Err(Errno::NOBUFS)
+        }
+    }
+}
+
+impl Drop for SocketPermit {
+    fn drop(&mut self) {
+        self.0.release(Resource::Sockets, 1);
     }
 }
 

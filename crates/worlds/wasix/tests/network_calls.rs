@@ -2,8 +2,10 @@
 //! Baseline tier, instances on demand.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use wasmoor::{Config, Engine, Func, Instance, Linker, Memory, Module, Store, Tier, Val};
 use wasmoor_host::net::{Network, Policy, parse_rules};
+use wasmoor_host::{Limits, Meter, Resource};
 use wasmoor_wasi_p1::WasiCtx;
 use wasmoor_wasix::{Process, Thread, add_to_linker, instantiate};
 
@@ -19,6 +21,7 @@ const DESTADDRREQ: i32 = 17;
 const EXIST: i32 = 20;
 const FAULT: i32 = 21;
 const INVAL: i32 = 28;
+const NOBUFS: i32 = 42;
 const NOENT: i32 = 44;
 const NOPROTOOPT: i32 = 50;
 const NOTCONN: i32 = 53;
@@ -39,6 +42,7 @@ const CALLS: &[(&str, &str)] = &[
     ("fd_event", "l i p4"),
     ("fd_pipe", "p4 p4"),
     ("resolve", "p9 i i p18 i p4"),
+    ("sock_accept", "i i p4"),
     ("sock_accept_v2", "i i p4 p110"),
     ("sock_addr_local", "i p110"),
     ("sock_addr_peer", "i p110"),
@@ -67,7 +71,7 @@ const CALLS: &[(&str, &str)] = &[
 ];
 
 /// Those that preview 1 has too, with its number for a bad pointer.
-const PREVIEW1: &[&str] = &["sock_recv", "sock_send", "poll_oneoff"];
+const PREVIEW1: &[&str] = &["sock_accept", "sock_recv", "sock_send", "poll_oneoff"];
 
 struct Guest {
     store: Store<Thread>,
@@ -95,8 +99,12 @@ fn module_text() -> String {
 
 impl Guest {
     fn new(rules: &str) -> Self {
+        Self::with(rules, &module_text(), WasiCtx::builder().build().unwrap())
+    }
+
+    fn with(rules: &str, text: &str, wasi: WasiCtx) -> Self {
         let engine = Engine::new(Config::new().tier(Tier::Baseline)).unwrap();
-        let module = Module::new(&engine, module_text()).unwrap();
+        let module = Module::new(&engine, text).unwrap();
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker, &module).unwrap();
         let policy = match rules {
@@ -104,7 +112,6 @@ impl Guest {
             "*" => Policy::everything(),
             rules => Policy::new(parse_rules(rules).unwrap()),
         };
-        let wasi = WasiCtx::builder().build().unwrap();
         let thread = Process::builder(wasi).network(Network::new(policy)).build();
         let mut store = Store::new(&engine, thread).unwrap();
         let instance = instantiate(&linker, &mut store, &module).unwrap();
@@ -326,6 +333,36 @@ fn connections() {
     assert_eq!(guest.call("sock_connect", &[fresh, 512]), AFNOSUPPORT);
     guest.put(512, &[2, 0]);
     assert_eq!(guest.call("sock_connect", &[fresh, 512]), AFNOSUPPORT);
+}
+
+/// Whatever a module calls to accept: the accepted socket counts.
+#[test]
+fn accepted_sockets_are_granted_by_the_meter() {
+    let text = module_text();
+    let ours = "\"wasix_32v1\" \"sock_accept\"";
+    assert!(text.contains(ours));
+    let preview1 = text.replace(ours, "\"wasi_snapshot_preview1\" \"sock_accept\"");
+    for (text, name) in
+        [(&text, "sock_accept_v2"), (&text, "sock_accept"), (&preview1, "sock_accept")]
+    {
+        let limits = Arc::new(Limits::new().with(Resource::Sockets, 4));
+        let mut wasi = WasiCtx::builder();
+        wasi.meter(limits.clone() as Arc<dyn Meter>);
+        let mut guest = Guest::with("*", text, wasi.build().unwrap());
+        let [listener, ..] = guest.connection();
+        let port = guest.port_of(listener);
+        let client = guest.made("sock_open", &[1, 1, 6, 0]);
+        let address = guest.put_address(port);
+        assert_eq!(guest.call("sock_connect", &[client, address]), 0);
+        let arguments = &[listener, 0, 0, 512][..if name == "sock_accept" { 3 } else { 4 }];
+        assert_eq!(guest.call(name, arguments), NOBUFS, "{name}");
+        limits.release(Resource::Sockets, 1);
+        let accepted = guest.made(name, arguments);
+        assert_eq!(limits.left(Resource::Sockets), 0, "{name}");
+        // It is a socket like one that the guest opened: its options can be set.
+        guest.put(768, &[0; 16]);
+        assert_eq!(guest.call("sock_set_opt_time", &[accepted, 21, 768]), 0, "{name}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Network, options, publish};
 use crate::charge;
 use crate::core::Guard;
 use crate::descriptor::{Descriptor, Handed, Object};
-use crate::meter::{Meter, Resource};
+use crate::meter::SocketPermit;
 use crate::stat::FileKind;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, Result};
@@ -16,7 +16,7 @@ use rustix::net::{
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Kinds of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,7 +93,7 @@ pub struct Socket {
     pub(super) has_failed: AtomicBool,
     connect_timeout_ns: AtomicU64,
     accept_timeout_ns: AtomicU64,
-    _permit: Permit,
+    _permit: SocketPermit,
 }
 
 /// A path that a socket is bound to. The kernel knows it by the directory's descriptor, which stays
@@ -103,26 +103,6 @@ struct BoundPath {
     guest: Vec<u8>,
     _noted: Noted,
     _directory: OwnedFd,
-}
-
-/// One socket granted by the meter.
-#[derive(Debug)]
-struct Permit(Arc<dyn Meter>);
-
-impl Permit {
-    fn ask(meter: &Arc<dyn Meter>) -> Result<Self> {
-        if meter.grant_all(Resource::Sockets, 1) {
-            Ok(Permit(meter.clone()))
-        } else {
-            Err(Errno::NOBUFS)
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.release(Resource::Sockets, 1);
-    }
 }
 
 impl Socket {
@@ -136,7 +116,7 @@ impl Socket {
             has_failed: AtomicBool::new(false),
             connect_timeout_ns: AtomicU64::new(NEVER),
             accept_timeout_ns: AtomicU64::new(NEVER),
-            _permit: Permit::ask(&guard.meter)?,
+            _permit: SocketPermit::ask(&guard.meter)?,
         })
     }
 

@@ -12,8 +12,8 @@ use wasmoor_host::{GuestMemory, IoVecs, Rights, StatusFlags};
 /// Accepts a connection; the only flag is `nonblock`.
 ///
 /// # Errors
-/// `notsock` for anything but a socket, `mfile` when the guest has too many open files, else those
-/// of `accept`.
+/// `notsock` for anything but a socket, `mfile` when the guest has too many open files, `nobufs` when
+/// it has too many sockets, else those of `accept`.
 pub fn sock_accept(
     ctx: &WasiCtx,
     memory: &GuestMemory<'_>,

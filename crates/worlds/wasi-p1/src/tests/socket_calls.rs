@@ -5,6 +5,8 @@ use crate::Errno;
 use crate::calls::{self, Result};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use wasmoor_host::{Limits, Meter, Resource};
 
 const LISTENER: u32 = ROOT + 1;
 
@@ -68,6 +70,22 @@ fn not_waiting() {
     let fd = accept(&mut guest, NONBLOCK).unwrap();
     assert_eq!(receive(&mut guest, fd, 1, 0), Err(Errno::Again));
     assert_eq!(guest.fdstat(fd).unwrap().1, 4);
+}
+
+#[test]
+fn as_many_as_the_meter_grants() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = Arc::new(Limits::new().with(Resource::Sockets, 1));
+    let mut guest = Guest::with(|builder| {
+        builder.meter(limits.clone() as Arc<dyn Meter>);
+        builder.preopen_socket(listener);
+    });
+    let _peers = [(); 2].map(|()| TcpStream::connect(address).unwrap());
+    let fd = accept(&mut guest, 0).unwrap();
+    assert_eq!(accept(&mut guest, 0), Err(Errno::NoBufs));
+    guest.close(fd).unwrap();
+    assert!(accept(&mut guest, 0).is_ok());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Result, sock_paths};
 use crate::abi::Out;
 use crate::address;
 use crate::errno::Errno;
-use crate::link::{Offers, offer};
+use crate::link::{Offers, offer, offer_in_preview1};
 use crate::program::Guest;
 use crate::thread::Thread;
 use rustix::fd::AsFd;
@@ -31,6 +31,10 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
         sock_pair(af: u32, ty: u32, proto: u32, one: u32, other: u32);
         sock_status(fd: u32, out: u32);
     );
+    {
+        use accept as sock_accept;
+        offer_in_preview1!(offers, sock_accept(fd: u32, flags: u32, out: u32););
+    }
     // Under this name it has the parameters of preview 1 there and these here.
     if offers.params("sock_accept") == Some(4) {
         use sock_accept_v2 as sock_accept;
@@ -145,6 +149,11 @@ fn sock_listen(thread: &Thread, _: &GuestMemory<'_>, fd: u32, backlog: u32) -> R
 }
 
 /// Accepts a connection; the only flag is `nonblock`, for the new socket.
+fn accept(thread: &Thread, memory: &GuestMemory<'_>, fd: u32, flags: u32, out: u32) -> Result {
+    accept_from(thread, memory, [fd, flags, out]).map(|_| ())
+}
+
+/// The same; also puts from whom.
 fn sock_accept_v2(
     thread: &Thread,
     memory: &GuestMemory<'_>,
@@ -153,19 +162,28 @@ fn sock_accept_v2(
     out: u32,
     addr: u32,
 ) -> Result {
+    let addr = address::place(memory, addr)?;
+    address::put(addr, &accept_from(thread, memory, [fd, flags, out])?);
+    Ok(())
+}
+
+fn accept_from(
+    thread: &Thread,
+    memory: &GuestMemory<'_>,
+    [fd, flags, out]: [u32; 3],
+) -> Result<Address> {
     let listener = descriptor(thread, fd, Rights::SOCK_ACCEPT)?;
     let nonblock = u32::from(StatusFlags::NONBLOCK.bits());
     if flags & !nonblock != 0 {
         return Err(Host::INVAL.into());
     }
-    let (out, addr) = (Out::for_u32(memory, out)?, address::place(memory, addr)?);
+    let out = Out::for_u32(memory, out)?;
     let core = thread.core();
     let place = core.table.reserve()?;
     let network = thread.process().network();
     let (accepted, from) = network.accept(&core.guard, &listener, flags & nonblock != 0)?;
     out.put_u32(core.table.insert(place, accepted)?);
-    address::put(addr, &from);
-    Ok(())
+    Ok(from)
 }
 
 /// The address of a socket.
