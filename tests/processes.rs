@@ -17,8 +17,18 @@ fn guest(name: &str) -> PathBuf {
 }
 
 fn command(tier: &str, root: Option<&Path>, guest_name: &str, function: &str) -> Command {
+    let options = ["--tier", tier, "--max-processes", "5"];
+    command_with(&options, root, guest_name, function)
+}
+
+fn command_with(
+    options: &[&str],
+    root: Option<&Path>,
+    guest_name: &str,
+    function: &str,
+) -> Command {
     let mut command = Command::new(wasmoor());
-    command.args(["run", "--tier", tier, "--max-processes", "5", "--invoke", function]);
+    command.arg("run").args(options).args(["--invoke", function]);
     if let Some(root) = root {
         command.arg("--dir").arg(format!("{}::/", root.display()));
     }
@@ -178,6 +188,67 @@ fn programs() -> Result<()> {
     assert!(!root.join("made").exists());
     assert_eq!(std::fs::read_to_string(root.join("out"))?.replace("child\n", ""), "");
     assert!(std::fs::metadata(root.join("out"))?.len() > 0);
+    Ok(())
+}
+
+/// A folder with `child.wasm`, as `programs.wat` runs it.
+fn folder_with_child(child: &str) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("child.wasm"), wat::parse_str(child)?)?;
+    Ok(folder)
+}
+
+#[test]
+fn programs_have_the_fuel_that_is_left() -> Result<()> {
+    let folder = folder_with_child(&std::fs::read_to_string(guest("child.wat"))?)?;
+    for tier in TIERS {
+        let run = |fuel: u64| {
+            let options = ["--tier", tier, "--fuel", &fuel.to_string(), "--stats"];
+            let root = Some(folder.path());
+            finish(command_with(&options, root, "programs.wat", "exec"), b"", LIMIT)
+        };
+        let enough = run(1_000_000)?;
+        let used = enough.stderr.lines().find_map(|line| line.strip_prefix("fuel "));
+        let used = used
+            .and_then(|line| line.trim_start().split(' ').next())
+            .context(enough.stderr.clone())?;
+        let used: u64 = used.parse()?;
+        for (fuel, status) in [(1_000_000, 30), (used, 30), (used - 1, 134)] {
+            let run = run(fuel)?;
+            ensure!(run.status.code() == Some(status), "{tier} {fuel}: {}", run.stderr);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn programs_have_the_time_that_is_left() -> Result<()> {
+    let spins = r#"(module (func (export "_start") (loop $l (br $l))))"#;
+    let folder = folder_with_child(spins)?;
+    for tier in TIERS {
+        let options = ["--tier", tier, "--timeout", "500ms"];
+        let root = Some(folder.path());
+        let run = finish(command_with(&options, root, "programs.wat", "exec"), b"", LIMIT)?;
+        ensure!(run.status.code() == Some(134), "{tier}: {}", run.status);
+        ensure!(run.stderr.contains("deadline exceeded"), "{tier}: {}", run.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_later_program_lacks_is_said_too() -> Result<()> {
+    let lacks = r#"(module
+        (import "wasix_32v1" "dlsym" (func (param i32 i32 i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start")))"#;
+    let folder = folder_with_child(lacks)?;
+    let run = finish(command("auto", Some(folder.path()), "programs.wat", "exec"), b"", LIMIT)?;
+    ensure!(run.status.success(), "{}", run.status);
+    ensure!(
+        run.stderr.contains("not supported, calls fail with ENOSYS: `dlsym`"),
+        "{}",
+        run.stderr
+    );
     Ok(())
 }
 

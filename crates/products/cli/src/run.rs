@@ -17,6 +17,7 @@ use crate::stats::Stats;
 use crate::{hints, network, outcome, validate, values, world};
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Instant;
 use wasmoor::{
@@ -167,83 +168,83 @@ fn guest_thread(
     args: &Run,
     module: &Module,
     stats: &mut Stats,
-    starts: impl FnOnce(Overdue),
+    starts: impl Fn(Overdue),
 ) -> Result<(), Failure> {
-    let mut linker = Linker::new(module.engine());
-    wasmoor_wasix::add_to_linker(&mut linker, module).map_err(Failure::error)?;
-    note_unsupported(module);
-    let limits = store_limits(args);
     let thread = Process::builder(world::context(args)?)
         .threads_max(threads_max(args))
         .thread_stack(thread_stack_bytes(args)?)
-        .store_limits(limits.clone())
+        .store_limits(store_limits(args))
         .network(network::network(args))
         .working_dir(args.cwd.as_deref().unwrap_or("/"))
         .host_process(true)
         .processes_max(args.max_processes)
         .build();
-    let mut store = Store::new(module.engine(), thread).map_err(Failure::error)?;
-    store.set_limits(limits.clone());
-    if let Some(fuel) = args.fuel {
-        store.set_fuel(fuel).map_err(Failure::error)?;
-    }
+    let mut process = Arc::clone(thread.process());
     let end = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let deadline = args.timeout.map(|timeout| store.set_deadline(timeout)).transpose();
-    let _deadline = deadline.map_err(Failure::error)?;
-    if let Some(timeout) = args.timeout {
-        let handle = store.interrupt_handle();
-        starts(Overdue::new(timeout, move || handle.is_pending()));
+    let mut terms = Terms { args, fuel: args.fuel, end, starts: &starts, stats };
+    let mut result = program(&mut terms, module, thread, args.invoke.as_deref());
+    // What the guest becomes, program after program.
+    while let Some((module, thread)) = process.take_successor() {
+        process = Arc::clone(thread.process());
+        result = program(&mut terms, &module, thread, None);
     }
-    let result = guest(args, module, &linker, &mut store, stats).map_err(|mut failure| {
-        let missed = store.data().wasi().missed();
-        let hint = hints::missing_grant(args, module, missed, &failure);
-        failure.details.extend(hint.map(report::note_line));
-        failure
-    });
-    stats.compiled = module.compile_stats();
-    stats.memory_bytes = store.meter().memory_bytes;
-    stats.table_elements = store.meter().table_elements;
-    stats.fuel = args.fuel.map(|granted| granted.saturating_sub(store.fuel()));
-    successors(&limits, end, store, result)
-}
-
-/// Runs what the guest becomes, program after program.
-fn successors(
-    limits: &StoreLimits,
-    end: Option<Instant>,
-    mut store: Store<Thread>,
-    mut result: Result<(), Failure>,
-) -> Result<(), Failure> {
-    while let Some((module, thread)) = store.data().process().take_successor() {
-        // What the old program had is given back first.
-        drop(store);
-        store = Store::new(module.engine(), thread).map_err(Failure::error)?;
-        store.set_limits(limits.clone());
-        result = successor(&module, end, &mut store);
-    }
-    exit_in_child(&store, &result);
+    let granted = args.fuel.unwrap_or_default();
+    terms.stats.fuel = terms.fuel.map(|left| granted.saturating_sub(left));
+    exit_in_child(&process, &result);
     result
 }
 
-fn successor(
-    module: &Module,
+/// What the programs of a guest run under, one after the other.
+struct Terms<'a> {
+    args: &'a Run,
+    /// What is left of it.
+    fuel: Option<u64>,
+    /// When the guest's time is up.
     end: Option<Instant>,
-    store: &mut Store<Thread>,
+    /// Tells the main thread of a deadline to look after.
+    starts: &'a dyn Fn(Overdue),
+    stats: &'a mut Stats,
+}
+
+/// Runs one program of the guest in a store of its own.
+fn program(
+    terms: &mut Terms<'_>,
+    module: &Module,
+    thread: Thread,
+    invoke: Option<&str>,
 ) -> Result<(), Failure> {
-    let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-    let deadline = left.map(|left| store.set_deadline(left)).transpose();
-    let _deadline = deadline.map_err(Failure::error)?;
+    let is_child = thread.process().is_child();
     let mut linker = Linker::new(module.engine());
     wasmoor_wasix::add_to_linker(&mut linker, module).map_err(Failure::error)?;
-    match wasmoor_wasix::instantiate(&linker, store, module) {
-        Ok(instance) => start_program(module, &instance, store),
-        Err(error) => outcome::of(Err(error)),
+    note_unsupported(module);
+    let mut store = Store::new(module.engine(), thread).map_err(Failure::error)?;
+    store.set_limits(store_limits(terms.args));
+    if let Some(fuel) = terms.fuel {
+        store.set_fuel(fuel).map_err(Failure::error)?;
     }
+    let time = terms.end.map(|end| end.saturating_duration_since(Instant::now()));
+    let deadline = time.map(|time| store.set_deadline(time)).transpose();
+    let _deadline = deadline.map_err(Failure::error)?;
+    // The process of a child has no main thread.
+    if let Some(time) = time.filter(|_| !is_child) {
+        let handle = store.interrupt_handle();
+        (terms.starts)(Overdue::new(time, move || handle.is_pending()));
+    }
+    let result = guest(terms, module, &linker, &mut store, invoke).map_err(|mut failure| {
+        let missed = store.data().wasi().missed();
+        let hint = hints::missing_grant(terms.args, module, missed, &failure);
+        failure.details.extend(hint.map(report::note_line));
+        failure
+    });
+    terms.fuel = terms.fuel.map(|_| store.fuel());
+    terms.stats.compiled = module.compile_stats();
+    terms.stats.memory_bytes = store.meter().memory_bytes;
+    terms.stats.table_elements = store.meter().table_elements;
+    result
 }
 
 /// In a process that the guest has forked there is no thread to go back to: it ends here.
-fn exit_in_child(store: &Store<Thread>, result: &Result<(), Failure>) {
-    let process = store.data().process();
+fn exit_in_child(process: &Process, result: &Result<(), Failure>) {
     if process.is_child() {
         let status = result.as_ref().err().map_or(0, Failure::report);
         process.exit_in_child(status);
@@ -274,25 +275,25 @@ fn store_limits(args: &Run) -> StoreLimits {
 }
 
 fn guest(
-    args: &Run,
+    terms: &mut Terms<'_>,
     module: &Module,
     linker: &Linker<Thread>,
     store: &mut Store<Thread>,
-    stats: &mut Stats,
+    invoked: Option<&str>,
 ) -> Result<(), Failure> {
     let start = Instant::now();
     let instance = wasmoor_wasix::instantiate(linker, store, module);
-    stats.instantiate = start.elapsed();
+    terms.stats.instantiate += start.elapsed();
     let instance = match instance {
         Ok(instance) => instance,
         Err(error) => return outcome::of(Err(error)),
     };
     let start = Instant::now();
-    let result = match &args.invoke {
-        Some(name) => invoke(args, name, module, &instance, store),
+    let result = match invoked {
+        Some(name) => invoke(terms.args, name, module, &instance, store),
         None => start_program(module, &instance, store),
     };
-    stats.run = start.elapsed();
+    terms.stats.run += start.elapsed();
     result
 }
 
