@@ -447,11 +447,10 @@ impl Descriptor {
         Ok((self.rights.get() & sensible, self.inheriting.get()))
     }
 
-    /// Gives rights up.
+    /// Gives rights up; to be called through the table, see [`DescriptorTable::limit_rights`].
     ///
-    /// # Errors
-    /// `EACCES` when the new ones are not a subset; each world has a better name for it.
-    pub fn limit_rights(&self, rights: Rights, inheriting: Rights) -> Result<()> {
+    /// [`DescriptorTable::limit_rights`]: crate::DescriptorTable::limit_rights
+    pub(crate) fn limit_rights(&self, rights: Rights, inheriting: Rights) -> Result<()> {
         let (had, had_inheriting) = (self.rights.get(), self.inheriting.get());
         if !had.contains(rights) || !had_inheriting.contains(inheriting) {
             return Err(Errno::ACCESS);

@@ -12,6 +12,7 @@
 use crate::descriptor::Descriptor;
 use crate::limits::DESCRIPTOR_NUMBERS_MAX;
 use crate::meter::{Meter, Resource};
+use crate::rights::Rights;
 use rustix::io::{Errno, Result};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,14 +110,16 @@ impl DescriptorTable {
     }
 
     /// A number that no table of the process had before, taken with each change: numbers stand for
-    /// the same descriptors as long as it is the same.
+    /// the same descriptors, with the same rights, as long as it is the same.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The [`Descriptor::id`] of a number, if it is open.
-    pub(crate) fn id(&self, fd: u32) -> Option<u64> {
-        self.read().get(fd).ok().map(|entry| entry.descriptor.id())
+    /// The [`Descriptor::id`] of a number that is open and may be polled.
+    pub(crate) fn pollable_id(&self, fd: u32) -> Option<u64> {
+        let entries = self.read();
+        let descriptor = &entries.get(fd).ok()?.descriptor;
+        descriptor.allows(Rights::POLL_FD_READWRITE).then(|| descriptor.id())
     }
 
     /// Descriptors in the table.
@@ -287,6 +290,15 @@ impl DescriptorTable {
     /// Keeps other threads from changing the table until the guard is dropped.
     pub fn hold(&self) -> impl Sized + use<'_> {
         self.write()
+    }
+
+    /// Has a descriptor give up all rights but these, for itself and for whatever is opened from it.
+    ///
+    /// # Errors
+    /// `EBADF` when it is not open, `EACCES` when the new ones are not a subset; each world has a
+    /// better name for it.
+    pub fn limit_rights(&self, fd: u32, rights: Rights, inheriting: Rights) -> Result<()> {
+        self.write().get(fd)?.descriptor.limit_rights(rights, inheriting)
     }
 
     /// Whether a number is closed when the guest becomes another program.

@@ -212,7 +212,7 @@ impl PollSet {
             None | Some(&NONE) => false,
             Some(&place) => {
                 self.wishes[at] == *wish
-                    && core.table.id(*fd) == Some(self.entries[place as usize].id)
+                    && core.table.pollable_id(*fd) == Some(self.entries[place as usize].id)
             }
         }
     }
@@ -224,11 +224,11 @@ impl PollSet {
             Ok(descriptor) => descriptor,
             Err(error) => return (Interest::Wrong(error), NONE),
         };
-        if let Some(&place) = self.by_id.get(&descriptor.id()) {
-            return (wish, place);
-        }
         if !descriptor.allows(Rights::POLL_FD_READWRITE) {
             return (Interest::Wrong(Errno::ACCESS), NONE);
+        }
+        if let Some(&place) = self.by_id.get(&descriptor.id()) {
+            return (wish, place);
         }
         match descriptor.readiness() {
             Err(error) => (Interest::Wrong(error), NONE),

@@ -90,9 +90,9 @@ pub fn fd_fdstat_set_rights(
     rights: u64,
     inheriting: u64,
 ) -> Result {
-    let descriptor = ctx.core.table.get(fd)?;
+    ctx.core.table.get(fd)?;
     let known = |bits| Rights::from_bits(bits).ok_or(Errno::NotCapable);
-    let limited = descriptor.limit_rights(known(rights)?, known(inheriting)?);
+    let limited = ctx.core.table.limit_rights(fd, known(rights)?, known(inheriting)?);
     limited.map_err(|error| match error {
         wasmoor_host::Errno::ACCESS => Errno::NotCapable,
         other => other.into(),

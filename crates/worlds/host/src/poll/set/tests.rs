@@ -145,6 +145,28 @@ fn files_and_wrong_numbers_are_told_at_once() {
 }
 
 #[test]
+fn what_may_not_be_polled_any_more_is_not() {
+    let core = core();
+    counters(&core, 40);
+    let other = core.table.duplicate(7, 0, false).unwrap();
+    signal(&core, 7, true);
+    let mut set = PollSet::new(core.guard.meter.clone());
+    let wishes: Vec<Interest> = (0..40).chain([other]).map(Interest::Read).collect();
+    assert_eq!(indices(&mut set, &core, &wishes), [7, 40]);
+    let (rights, inheriting) = core.table.get(7).unwrap().rights().unwrap();
+    let fewer = rights - Rights::POLL_FD_READWRITE;
+    core.table.limit_rights(7, fewer, inheriting).unwrap();
+    let refused = Event::Failed(Errno::ACCESS);
+    for _ in 0..2 {
+        assert_eq!(polled(&mut set, &core, &wishes), [(7, refused), (40, refused)]);
+    }
+    // Nor under a number that is asked for only now, while the other wishes are known.
+    let mut wishes = reads(40);
+    wishes[3] = Interest::Read(other);
+    assert_eq!(polled(&mut set, &core, &wishes)[..2], [(3, refused), (7, refused)]);
+}
+
+#[test]
 fn the_other_side_is_gone() {
     let core = core();
     counters(&core, 40);
