@@ -8,7 +8,7 @@ use crate::charge;
 use crate::core::Guard;
 use crate::directory::{DirectoryStream, Entry};
 use crate::epoll::Watchers;
-use crate::meter::SocketPermit;
+use crate::meter::Permit;
 use crate::mount::Node;
 use crate::rights::{AtomicRights, Rights};
 use crate::stat::{FileKind, FileStat};
@@ -28,7 +28,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 bitflags::bitflags! {
     /// Status flags of an open file; the bits are those of preview 1.
@@ -121,7 +121,8 @@ impl fmt::Debug for Object {
 /// A kernel object that did not come through a mount; paths never start at it.
 #[derive(Debug)]
 pub struct Handed {
-    fd: OwnedFd,
+    /// What is kept beside it may have a share in it.
+    fd: Arc<OwnedFd>,
     kind: FileKind,
     is_terminal: bool,
     /// Other processes use the same open file: its flags are not ours to change.
@@ -172,9 +173,9 @@ impl Handed {
     }
 
     /// A kernel object of a known kind that belongs to the guest alone.
-    pub(crate) fn plain(fd: OwnedFd, kind: FileKind) -> Self {
+    pub(crate) fn plain(fd: impl Into<Arc<OwnedFd>>, kind: FileKind) -> Self {
         Handed {
-            fd,
+            fd: fd.into(),
             kind,
             is_terminal: false,
             is_shared: false,
@@ -187,7 +188,7 @@ impl Handed {
     /// A kernel object of a known kind that belongs to the guest alone, with what another module
     /// keeps beside it.
     pub(crate) fn with_companion(
-        fd: OwnedFd,
+        fd: impl Into<Arc<OwnedFd>>,
         kind: FileKind,
         companion: Box<dyn Any + Send + Sync>,
     ) -> Self {
@@ -812,7 +813,7 @@ impl Descriptor {
     /// of `accept`.
     pub fn accept(&self, guard: &Guard, nonblock: bool) -> Result<Descriptor> {
         let socket = self.socket()?;
-        let permit = SocketPermit::ask(&guard.meter)?;
+        let permit = Permit::socket(&guard.meter)?;
         let mut flags = SocketFlags::CLOEXEC;
         flags.set(SocketFlags::NONBLOCK, nonblock);
         let fd = guard.interrupt.retry(|| accept_with(&socket.fd, flags))?;

@@ -25,7 +25,7 @@ use crate::clock::ClockId;
 use crate::core::{Core, Guard};
 use crate::descriptor::{Descriptor, Handed, Object, Readiness};
 use crate::forked;
-use crate::meter::{Meter, Resource};
+use crate::meter::{Meter, Permit, Resource};
 use crate::stat::FileKind;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -53,8 +53,8 @@ pub struct Epoll {
 
 #[derive(Debug)]
 struct Set {
-    /// A second host descriptor of the kernel's set, to remove entries with.
-    kernel: OwnedFd,
+    /// The kernel's set, which the guest's descriptor has too.
+    kernel: Arc<OwnedFd>,
     meter: Arc<dyn Meter>,
     entries: Mutex<Entries>,
 }
@@ -80,11 +80,24 @@ struct Slot {
 struct Entry {
     data: Data,
     /// The host descriptor, where it is not the guest's descriptor itself.
-    alias: Option<OwnedFd>,
+    alias: Option<Alias>,
     /// What it is for, which is told when the set is closed first.
     watched: Weak<Descriptor>,
     /// The process that added it.
     process: u32,
+}
+
+/// A private duplicate, which counts as an open file.
+#[derive(Debug)]
+struct Alias {
+    fd: OwnedFd,
+    _permit: Permit,
+}
+
+impl AsFd for Alias {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 /// The sets that a descriptor is in. It changes together with their entries, whose lock is taken
@@ -202,8 +215,8 @@ impl Drop for Set {
 /// Those of `epoll_create`.
 pub fn create(guard: &Guard) -> Result<Descriptor> {
     forked::watch();
-    let fd = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let kernel = fcntl_dupfd_cloexec(&fd, 0)?;
+    let fd = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+    let kernel = Arc::clone(&fd);
     let set = Set { kernel, meter: guard.meter.clone(), entries: Mutex::default() };
     let companion = Box::new(Epoll { set: Arc::new(set) });
     Ok(Descriptor::new(Object::Kernel(Handed::with_companion(fd, FileKind::Unknown, companion))))
@@ -256,7 +269,7 @@ impl Epoll {
             return Err(Errno::NOSPC);
         }
         let result = entries.take().and_then(|(index, mark)| {
-            let alias = add_to_kernel(&set.kernel, target, mark, events).inspect_err(|_| {
+            let alias = add_to_kernel(set, target, mark, events).inspect_err(|_| {
                 entries.free.push(index);
             })?;
             let process = forked::generation();
@@ -320,16 +333,17 @@ impl Epoll {
 
 /// Adds `target`, or a duplicate of it when the kernel has it already.
 fn add_to_kernel(
-    kernel: &OwnedFd,
+    set: &Set,
     target: BorrowedFd<'_>,
     mark: u64,
     events: EventFlags,
-) -> Result<Option<OwnedFd>> {
+) -> Result<Option<Alias>> {
     let data = epoll::EventData::new_u64(mark);
-    match epoll::add(kernel, target, data, events) {
+    match epoll::add(&set.kernel, target, data, events) {
         Err(Errno::EXIST) => {
-            let alias = fcntl_dupfd_cloexec(target, 0)?;
-            epoll::add(kernel, &alias, data, events)?;
+            let permit = Permit::ask(&set.meter, Resource::OpenFiles).ok_or(Errno::NOSPC)?;
+            let alias = Alias { fd: fcntl_dupfd_cloexec(target, 0)?, _permit: permit };
+            epoll::add(&set.kernel, &alias, data, events)?;
             Ok(Some(alias))
         }
         result => result.map(|()| None),

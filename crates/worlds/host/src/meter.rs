@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What is metered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
-    /// Descriptors in the guest's table; given back when closed.
+    /// Descriptors in the guest's table, and those that the host keeps open for its sockets and for
+    /// what it waits for; given back when closed.
     OpenFiles,
     /// Sockets that the guest opened or accepted; given back when closed.
     Sockets,
@@ -48,27 +49,32 @@ pub trait Meter: Debug + Send + Sync {
     }
 }
 
-/// One socket granted by a meter.
+/// One of a resource, granted by a meter until it is dropped.
 #[derive(Debug)]
-pub(crate) struct SocketPermit(Arc<dyn Meter>);
+pub(crate) struct Permit {
+    meter: Arc<dyn Meter>,
+    resource: Resource,
+}
 
-impl SocketPermit {
+impl Permit {
     /// Asks for one more.
+    pub(crate) fn ask(meter: &Arc<dyn Meter>, resource: Resource) -> Option<Self> {
+        let permit = || Permit { meter: meter.clone(), resource };
+        meter.grant_all(resource, 1).then(permit)
+    }
+
+    /// Asks for a socket.
     ///
     /// # Errors
     /// `ENOBUFS` when the meter refuses.
-    pub(crate) fn ask(meter: &Arc<dyn Meter>) -> Result<Self> {
-        if meter.grant_all(Resource::Sockets, 1) {
-            Ok(SocketPermit(meter.clone()))
-        } else {
-            Err(Errno::NOBUFS)
-        }
+    pub(crate) fn socket(meter: &Arc<dyn Meter>) -> Result<Self> {
+        Self::ask(meter, Resource::Sockets).ok_or(Errno::NOBUFS)
     }
 }
 
-impl Drop for SocketPermit {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.release(Resource::Sockets, 1);
+        self.meter.release(self.resource, 1);
     }
 }
 

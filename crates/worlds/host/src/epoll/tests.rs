@@ -269,6 +269,28 @@ fn entries_are_charged() {
 }
 
 #[test]
+fn private_duplicates_are_open_files() {
+    let limits = Arc::new(Limits::new().with(Resource::OpenFiles, 6));
+    let core = Core::new(Guard { meter: limits.clone(), ..Guard::default() });
+    let [reader, _] = new_pipe(&core);
+    let numbers = [0, 0].map(|min| core.table.duplicate(reader, min, false).unwrap());
+    let set_fd = core.table.push(create(&core.guard).unwrap()).unwrap();
+    let set = core.table.get(set_fd).unwrap();
+    add(&core, &set, reader, IN).unwrap();
+    assert_eq!(limits.left(Resource::OpenFiles), 1);
+    add(&core, &set, numbers[0], IN).unwrap();
+    assert_eq!(limits.left(Resource::OpenFiles), 0);
+    assert_eq!(add(&core, &set, numbers[1], IN), Err(Errno::NOSPC));
+    of(&set).unwrap().remove(numbers[0], &core.table.get(reader).unwrap()).unwrap();
+    assert_eq!(limits.left(Resource::OpenFiles), 1);
+    add(&core, &set, numbers[1], IN).unwrap();
+    assert_eq!(limits.left(Resource::OpenFiles), 0);
+    drop(set);
+    core.table.remove(set_fd).unwrap();
+    assert_eq!(limits.left(Resource::OpenFiles), 2);
+}
+
+#[test]
 fn what_is_watched_forgets_sets_that_are_closed() {
     let (core, _) = guest();
     let [reader, _] = new_pipe(&core);

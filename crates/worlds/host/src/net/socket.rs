@@ -6,7 +6,7 @@ use super::{Network, options, publish};
 use crate::charge;
 use crate::core::Guard;
 use crate::descriptor::{Descriptor, Handed, Object};
-use crate::meter::SocketPermit;
+use crate::meter::{Permit, Resource};
 use crate::stat::FileKind;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, Result};
@@ -93,7 +93,7 @@ pub struct Socket {
     pub(super) has_failed: AtomicBool,
     connect_timeout_ns: AtomicU64,
     accept_timeout_ns: AtomicU64,
-    _permit: SocketPermit,
+    _permit: Permit,
 }
 
 /// A path that a socket is bound to. The kernel knows it by the directory's descriptor, which stays
@@ -103,6 +103,7 @@ struct BoundPath {
     guest: Vec<u8>,
     _noted: Noted,
     _directory: OwnedFd,
+    _permit: Permit,
 }
 
 impl Socket {
@@ -116,7 +117,7 @@ impl Socket {
             has_failed: AtomicBool::new(false),
             connect_timeout_ns: AtomicU64::new(NEVER),
             accept_timeout_ns: AtomicU64::new(NEVER),
-            _permit: SocketPermit::ask(&guard.meter)?,
+            _permit: Permit::socket(&guard.meter)?,
         })
     }
 
@@ -239,8 +240,8 @@ impl Network {
     /// Makes a socket a new file `name` in `directory`, which the guest knows as `path`.
     ///
     /// # Errors
-    /// `EACCES` when no rule grants it, `ENAMETOOLONG` for a long name, else those of `bind`, such as
-    /// `EADDRINUSE`.
+    /// `EACCES` when no rule grants it, `ENAMETOOLONG` for a long name, `ENOBUFS` when the meter refuses
+    /// another open file, else those of `bind`, such as `EADDRINUSE`.
     pub fn bind_path(
         &self,
         guard: &Guard,
@@ -260,9 +261,11 @@ impl Network {
         // The kernel follows this link to the directory itself, and no link after that.
         let place = [proc_path(directory.as_fd()).as_bytes(), b"/", name].concat();
         let address = SocketAddrUnix::new(place.as_slice())?;
+        let permit = Permit::ask(&guard.meter, Resource::OpenFiles).ok_or(Errno::NOBUFS)?;
         charge::creation(&*guard.meter, 0, || bind(fd, &address))?;
         let noted = self.paths.note(place, path);
-        let bound = BoundPath { guest: path.to_vec(), _noted: noted, _directory: directory };
+        let guest = path.to_vec();
+        let bound = BoundPath { guest, _noted: noted, _directory: directory, _permit: permit };
         *own.path.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound);
         own.is_open.store(true, Ordering::Relaxed);
         Ok(())

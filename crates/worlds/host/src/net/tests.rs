@@ -319,6 +319,15 @@ fn sockets_that_are_files() {
         let bound = network.bind_path(&guard(), &listener, directory(), wrong, b"/x");
         assert_eq!(bound, Err(Errno::INVAL));
     }
+    // The directory stays open as long as the socket.
+    let limits = Arc::new(Limits::new().with(Resource::OpenFiles, 1));
+    let limited = Guard { meter: limits.clone(), ..guard() };
+    let first = open();
+    network.bind_path(&limited, &first, directory(), b"first", b"/run/first").unwrap();
+    let bound = network.bind_path(&limited, &listener, directory(), b"name", b"/run/name");
+    assert_eq!(bound, Err(Errno::NOBUFS));
+    drop(first);
+    assert_eq!(limits.left(Resource::OpenFiles), 1);
     network.bind_path(&guard(), &listener, directory(), b"name", b"/run/name").unwrap();
     network.listen(&listener, 1).unwrap();
     assert_eq!(network.local(&listener), Ok(Address::Unix(b"/run/name".to_vec())));

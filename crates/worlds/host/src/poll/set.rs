@@ -23,7 +23,7 @@ use crate::core::Core;
 use crate::descriptor::{Descriptor, Readiness};
 use crate::epoll::EVENTS_MAX;
 use crate::forked;
-use crate::meter::{Meter, Resource};
+use crate::meter::{Meter, Permit, Resource};
 use crate::rights::Rights;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::fd::OwnedFd;
@@ -48,6 +48,8 @@ pub struct PollSet {
     meter: Arc<dyn Meter>,
     charged: u64,
     kernel: Option<OwnedFd>,
+    /// The open file that `kernel` counts as.
+    permit: Option<Permit>,
     /// The process that made `kernel`.
     process: u32,
     /// The version of the table that descriptors were looked up in.
@@ -90,6 +92,7 @@ impl PollSet {
             meter,
             charged: 0,
             kernel: None,
+            permit: None,
             process: forked::generation(),
             version: 0,
             wishes: Vec::new(),
@@ -115,7 +118,7 @@ impl PollSet {
         interest: impl Fn(u32) -> std::result::Result<Interest, E>,
         mut report: impl FnMut(u32, Event) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        if count < KEPT_MIN {
+        if count < KEPT_MIN || !self.may_keep() {
             return poll_counting(Bytes::Some, core, count, interest, report);
         }
         self.charge(count)?;
@@ -140,6 +143,14 @@ impl PollSet {
         self.version = version;
         self.tell_kernel()?;
         self.wait(core, earliest, &mut report)
+    }
+
+    /// Whether the meter grants the open file that the kernel's set is.
+    fn may_keep(&mut self) -> bool {
+        if self.permit.is_none() {
+            self.permit = Permit::ask(&self.meter, Resource::OpenFiles);
+        }
+        self.permit.is_some()
     }
 
     fn charge(&mut self, count: u32) -> Result<()> {

@@ -234,3 +234,21 @@ fn charged_and_given_back() {
     drop(set);
     assert_eq!(limits.left(Resource::HostBytes), 100 * CHARGE);
 }
+
+#[test]
+fn the_kernels_set_is_an_open_file_or_there_is_none() {
+    for (open_files, is_kept) in [(41, true), (40, false)] {
+        let limits = Arc::new(Limits::new().with(Resource::OpenFiles, open_files));
+        let guard = crate::core::Guard { meter: limits.clone(), ..Default::default() };
+        let core = Core::new(guard);
+        counters(&core, 40);
+        signal(&core, 7, true);
+        let mut set = PollSet::new(limits.clone());
+        for _ in 0..2 {
+            assert_eq!(indices(&mut set, &core, &reads(40)), [7, 40], "{open_files}");
+        }
+        assert_eq!((set.kernel.is_some(), limits.left(Resource::OpenFiles)), (is_kept, 0));
+        drop(set);
+        assert_eq!(limits.left(Resource::OpenFiles), open_files - 40);
+    }
+}
