@@ -1,20 +1,21 @@
 //! The table from a guest's numbers to its descriptors.
 //!
 //! New descriptors get the lowest free number, as POSIX programs expect. The table is charged to
-//! the meter by entry, so its size is bounded by what the meter grants.
+//! the meter by entry, and high numbers alone do not make it large ([`slots`] says how), so its size is
+//! bounded by what the meter grants.
 //!
 //! The threads of a guest share the table. Its lock is held while an entry is looked up or changed,
 //! never across a system call: a call fetches the descriptor and works on that, as the kernel does,
 //! so what is closed meanwhile is closed when the last call on it ends.
-//!
-//! Invariants: `free` holds exactly the numbers below `slots.len()` whose slot is `None`.
 
+mod slots;
+
+use self::slots::Slots;
 use crate::descriptor::Descriptor;
 use crate::limits::DESCRIPTOR_NUMBERS_MAX;
 use crate::meter::{Meter, Resource};
 use crate::rights::Rights;
 use rustix::io::{Errno, Result};
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -29,8 +30,9 @@ pub struct DescriptorTable {
 
 #[derive(Debug, Default)]
 struct Entries {
-    slots: Vec<Option<Entry>>,
-    free: BTreeSet<u32>,
+    slots: Slots<Entry>,
+    /// Above all numbers that there were.
+    end: u32,
 }
 
 /// What a number stands for. Several numbers may share a descriptor, as after `dup`.
@@ -42,42 +44,27 @@ struct Entry {
 
 impl Entries {
     fn get(&self, fd: u32) -> Result<&Entry> {
-        self.slots.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::BADF)
+        self.slots.get(fd).ok_or(Errno::BADF)
     }
 
     /// Fills the lowest free slot from `min` on.
     fn insert(&mut self, min: u32, entry: Entry) -> Result<u32> {
-        let fd = match self.free.range(min..).next() {
-            Some(fd) => *fd,
-            None => u32::try_from(self.slots.len()).map_err(|_| Errno::MFILE)?.max(min),
-        };
+        let fd = self.slots.lowest_free(min);
         self.put(fd, entry)?;
         Ok(fd)
     }
 
     /// Fills a slot; what was there comes back.
     fn put(&mut self, fd: u32, entry: Entry) -> Result<Option<Entry>> {
-        self.reach(fd)?;
-        self.free.remove(&fd);
-        Ok(self.slots[fd as usize].replace(entry))
-    }
-
-    /// Adds free slots until there is one of this number.
-    fn reach(&mut self, fd: u32) -> Result<()> {
         if fd >= DESCRIPTOR_NUMBERS_MAX {
             return Err(Errno::MFILE);
         }
-        // No truncation: every number was below the maximum.
-        self.free.extend(self.slots.len() as u32..=fd);
-        let len = self.slots.len().max(fd as usize + 1);
-        self.slots.resize(len, None);
-        Ok(())
+        self.end = self.end.max(fd + 1);
+        Ok(self.slots.put(fd, entry))
     }
 
     fn take(&mut self, fd: u32) -> Result<Entry> {
-        let entry = self.slots.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::BADF)?;
-        self.free.insert(fd);
-        Ok(entry)
+        self.slots.take(fd).ok_or(Errno::BADF)
     }
 }
 
@@ -125,8 +112,7 @@ impl DescriptorTable {
     /// Descriptors in the table.
     #[must_use]
     pub fn len(&self) -> usize {
-        let entries = self.read();
-        entries.slots.len() - entries.free.len()
+        self.read().slots.len()
     }
 
     /// Whether there is none.
@@ -196,7 +182,7 @@ impl DescriptorTable {
     /// `EMFILE` when the meter refuses.
     pub fn push_at_end(&self, descriptor: Descriptor) -> Result<u32> {
         let reservation = self.reserve()?;
-        let end = u32::try_from(self.read().slots.len()).map_err(|_| Errno::MFILE)?;
+        let end = self.read().end;
         self.insert_from(end, reservation, descriptor, false)
     }
 
@@ -204,10 +190,7 @@ impl DescriptorTable {
     /// descriptor that is opened gets it.
     pub fn skip(&self) {
         let mut entries = self.write();
-        if let Ok(fd) = u32::try_from(entries.slots.len()) {
-            // Numbers that there cannot be need not be skipped.
-            let _ = entries.reach(fd);
-        }
+        entries.end = entries.end.saturating_add(1);
     }
 
     /// Takes a descriptor out. It is closed when the last call that uses it ends.
@@ -283,8 +266,8 @@ impl DescriptorTable {
     #[must_use]
     pub fn mounts(&self) -> Vec<Arc<Descriptor>> {
         let entries = self.read();
-        let mounts = entries.slots.iter().flatten().filter(|entry| entry.descriptor.is_mount());
-        mounts.map(|entry| Arc::clone(&entry.descriptor)).collect()
+        let all = entries.slots.iter().map(|(_, entry)| &entry.descriptor);
+        all.filter(|descriptor| descriptor.is_mount()).map(Arc::clone).collect()
     }
 
     /// Keeps other threads from changing the table until the guard is dropped.
@@ -312,12 +295,8 @@ impl DescriptorTable {
     /// Closes what is closed when the guest becomes another program.
     pub fn close_for_exec(&self) {
         let mut entries = self.write();
-        let closes = |entry: &Entry| entry.close_on_exec;
-        let numbers: Vec<u32> = (0u32..)
-            .zip(&entries.slots)
-            .filter(|(_, slot)| slot.as_ref().is_some_and(closes))
-            .map(|(fd, _)| fd)
-            .collect();
+        let closes = entries.slots.iter().filter(|(_, entry)| entry.close_on_exec);
+        let numbers: Vec<u32> = closes.map(|(fd, _)| fd).collect();
         let closed: Vec<Entry> = numbers.iter().filter_map(|&fd| entries.take(fd).ok()).collect();
         drop(entries);
         self.meter.release(Resource::OpenFiles, closed.len() as u64);
@@ -329,8 +308,7 @@ impl DescriptorTable {
     /// `EBADF` when it is not open.
     pub fn set_close_on_exec(&self, fd: u32, close_on_exec: bool) -> Result<()> {
         let mut entries = self.write();
-        let entry = entries.slots.get_mut(fd as usize).and_then(Option::as_mut);
-        entry.ok_or(Errno::BADF)?.close_on_exec = close_on_exec;
+        entries.slots.get_mut(fd).ok_or(Errno::BADF)?.close_on_exec = close_on_exec;
         Ok(())
     }
 }
