@@ -1,6 +1,10 @@
 //! What one guest has: its descriptors and where its time, randomness and allowance come from.
 
+#[cfg(test)]
+mod tests;
+
 use crate::clock::{Clocks, SystemClocks};
+use crate::epoll;
 use crate::interrupt::Interrupt;
 use crate::meter::{Limits, Meter};
 use crate::random::{SharedRandom, SystemRandom};
@@ -56,6 +60,19 @@ impl Core {
             resolver: Resolver::new(),
             working_dir: None,
         }
+    }
+}
+
+impl Core {
+    /// Runs `work`, which forks, while no other thread changes what the child goes on with: what
+    /// another thread holds at that moment stays held there for ever.
+    pub fn hold<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _random = self.random.hold();
+        let _working_dir = self.working_dir.as_ref().map(|dir| dir.hold());
+        self.table.hold(|descriptors| {
+            let _each: Vec<_> = descriptors.values().map(|descriptor| descriptor.hold()).collect();
+            epoll::hold(descriptors, work)
+        })
     }
 }
 

@@ -407,6 +407,16 @@ impl Descriptor {
         }
     }
 
+    /// Keeps other threads from calls that change what is kept here until the guard is dropped; but
+    /// not from those on streams of the embedder, which may last for ever.
+    pub(crate) fn hold(&self) -> impl Sized + use<'_> {
+        #[cfg(feature = "net")]
+        let socket = self.companion::<crate::net::socket::Socket>().map(|socket| socket.hold());
+        #[cfg(not(feature = "net"))]
+        let socket = ();
+        (lock(&self.listing), lock(&self.flags.setting), socket)
+    }
+
     /// What it stands for.
     #[must_use]
     pub fn object(&self) -> &Object {

@@ -27,10 +27,11 @@ use crate::descriptor::{Descriptor, Handed, Object, Readiness};
 use crate::forked;
 use crate::meter::{Meter, Permit, Resource};
 use crate::stat::FileKind;
+use crate::table::Descriptors;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, Result, fcntl_dupfd_cloexec};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -207,6 +208,33 @@ impl Drop for Set {
         }
         self.meter.release(Resource::HostBytes, count * CHARGE);
     }
+}
+
+/// Runs `work` while no other thread changes sets that have to do with these descriptors.
+pub(crate) fn hold<R>(descriptors: &Descriptors, work: impl FnOnce() -> R) -> R {
+    // Dropped last: what is closed meanwhile is closed when nothing is held.
+    let mut all = descriptors.clone();
+    let mut sets = BTreeMap::new();
+    for descriptor in descriptors.values() {
+        let own = descriptor.companion::<Epoll>().map(|epoll| Arc::clone(&epoll.set));
+        let watchers = descriptor.watchers().lock();
+        let others = watchers.iter().filter_map(|(set, _)| set.upgrade());
+        sets.extend(others.chain(own).map(|set| (Arc::as_ptr(&set), set)));
+    }
+    let entries: Vec<_> = sets.values().map(|set| set.lock()).collect();
+    // A set may have what is in no table any more.
+    for entry in
+        entries.iter().flat_map(|entries| &entries.slots).filter_map(|slot| slot.entry.as_ref())
+    {
+        if let Some(watched) = entry.watched.upgrade() {
+            all.insert(watched.id(), watched);
+        }
+    }
+    let watchers: Vec<_> = all.values().map(|descriptor| descriptor.watchers().lock()).collect();
+    let result = work();
+    drop(watchers);
+    drop(entries);
+    result
 }
 
 /// A new empty set.

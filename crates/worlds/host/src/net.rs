@@ -92,6 +92,12 @@ impl Network {
         self
     }
 
+    /// Keeps other threads from changing what a forked child goes on with until the guard is dropped.
+    /// To be called before [`Core::hold`](crate::Core::hold).
+    pub fn hold(&self) -> impl Sized + use<'_> {
+        (self.pins.hold(), self.paths.hold())
+    }
+
     /// Whether a socket for `protocol` can be of any use to the guest.
     fn check_any(&self, protocol: Protocol) -> Result<()> {
         let is_published = self.published.iter().any(|one| one.protocol == protocol);

@@ -31,6 +31,11 @@ impl SharedRandom {
         SharedRandom(Arc::new(Mutex::new(random)))
     }
 
+    /// Keeps other threads from using it until the guard is dropped.
+    pub(crate) fn hold(&self) -> impl Sized + use<'_> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Fills all of `target`, in chunks between which the guest can be stopped.
     ///
     /// # Errors

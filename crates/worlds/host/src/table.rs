@@ -16,8 +16,12 @@ use crate::limits::DESCRIPTOR_NUMBERS_MAX;
 use crate::meter::{Meter, Resource};
 use crate::rights::Rights;
 use rustix::io::{Errno, Result};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Descriptors by [`Descriptor::id`].
+pub(crate) type Descriptors = BTreeMap<u64, Arc<Descriptor>>;
 
 /// The descriptors of one guest.
 #[derive(Debug)]
@@ -270,9 +274,16 @@ impl DescriptorTable {
         all.filter(|descriptor| descriptor.is_mount()).map(Arc::clone).collect()
     }
 
-    /// Keeps other threads from changing the table until the guard is dropped.
-    pub fn hold(&self) -> impl Sized + use<'_> {
-        self.write()
+    /// Runs `work`, which gets all descriptors by their ids, while no other thread uses the table.
+    pub(crate) fn hold<R>(&self, work: impl FnOnce(&Descriptors) -> R) -> R {
+        // Dropped last: what is closed meanwhile is closed when nothing is held.
+        let mut descriptors = Descriptors::new();
+        let entries = self.write();
+        let all = entries.slots.iter().map(|(_, entry)| &entry.descriptor);
+        descriptors.extend(all.map(|descriptor| (descriptor.id(), Arc::clone(descriptor))));
+        let result = work(&descriptors);
+        drop(entries);
+        result
     }
 
     /// Has a descriptor give up all rights but these, for itself and for whatever is opened from it.

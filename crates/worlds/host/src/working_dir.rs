@@ -49,6 +49,11 @@ impl WorkingDir {
         self.path.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Keeps other threads from going elsewhere until the guard is dropped.
+    pub(crate) fn hold(&self) -> impl Sized + use<'_> {
+        self.path.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Goes to a directory.
     ///
     /// # Errors

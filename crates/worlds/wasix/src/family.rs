@@ -169,10 +169,10 @@ pub(crate) fn fork(thread: &mut Thread) -> Result<Forked, Errno> {
         return Err(Errno::AGAIN);
     }
     // Nobody else is in the middle of anything that the child needs.
-    let held = process.hold(thread);
-    let signals = signals::hold(&crate::alarms::FORWARDED);
-    let forked = fork::fork();
-    drop(held);
+    let (signals, forked) = process.hold(thread, || {
+        // First this, then the fork.
+        (signals::hold(&crate::alarms::FORWARDED), fork::fork())
+    });
     match forked {
         Ok(Fork::Parent(child)) => {
             let child = child.cast_unsigned();

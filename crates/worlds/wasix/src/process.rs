@@ -101,16 +101,18 @@ impl Process {
         std::process::exit(status.into())
     }
 
-    /// Keeps other threads from changing what a forked child needs until the guards are dropped.
-    pub(crate) fn hold<'a>(&'a self, thread: &'a Thread) -> impl Sized + use<'a> {
-        (
+    /// Runs `work`, which forks, while no other thread changes what the child needs.
+    pub(crate) fn hold<R>(&self, thread: &Thread, work: impl FnOnce() -> R) -> R {
+        let _held = (
             self.threads.hold(),
             self.workers.hold(),
             self.alarms.hold(),
             self.dispositions.hold(),
             lock(&self.program),
-            thread.core().table.hold(),
-        )
+            lock(&self.terminal),
+            self.options.network.hold(),
+        );
+        thread.core().hold(work)
     }
 
     /// The child of a fork begins, with the calling thread as its main one.

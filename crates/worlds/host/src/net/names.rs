@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use wasmoor_sys::fork::{Hooks, register};
 
 /// Where the addresses of names come from.
 pub trait Names: Debug + Send + Sync {
@@ -62,6 +63,15 @@ impl Drop for Place {
     }
 }
 
+fn nothing() {}
+
+/// The threads that resolve names are not in the child.
+fn child() {
+    RUNNING.store(0, Ordering::Relaxed);
+}
+
+static HOOKS: Hooks = Hooks { prepare: nothing, parent: nothing, child };
+
 struct Answer {
     addresses: Mutex<Option<Result<Vec<IpAddr>>>>,
     is_there: OwnedFd,
@@ -73,6 +83,7 @@ struct Answer {
 /// Those of [`Names::addresses`]; `EAGAIN` when too many names are being resolved, `EINTR` when the
 /// guest must stop.
 pub(super) fn ask(names: &Arc<dyn Names>, guard: &Guard, name: &str) -> Result<Vec<IpAddr>> {
+    register(&HOOKS);
     let place = Place::take().ok_or(Errno::AGAIN)?;
     let is_there = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let answer = Arc::new(Answer { addresses: Mutex::new(None), is_there });
@@ -132,6 +143,28 @@ mod tests {
         let ended = crate::interrupt::tests::interrupted(|| ask(&names, &guard, "a"));
         assert_eq!(ended, Err(Errno::INTR));
         drop(held);
+    }
+
+    #[test]
+    fn a_child_resolves_as_many_as_its_parent() {
+        use wasmoor_sys::fork::{Fork, fork};
+        let names: Arc<dyn Names> = Arc::new(Fixed(Err(Errno::NOENT)));
+        assert_eq!(ask(&names, &Guard::default(), "a"), Err(Errno::NOENT));
+        let places: Vec<Place> = std::iter::from_fn(Place::take).collect();
+        assert_eq!(ask(&names, &Guard::default(), "a"), Err(Errno::AGAIN));
+        match fork().unwrap() {
+            Fork::Child => {
+                let is_asked = ask(&names, &Guard::default(), "a") == Err(Errno::NOENT);
+                std::process::exit(i32::from(!is_asked));
+            }
+            Fork::Parent(child) => {
+                let child = rustix::process::Pid::from_raw(child);
+                let options = rustix::process::WaitOptions::empty();
+                let (_, status) = rustix::process::waitpid(child, options).unwrap().unwrap();
+                assert_eq!(status.exit_status(), Some(0));
+            }
+        }
+        drop(places);
     }
 
     #[test]

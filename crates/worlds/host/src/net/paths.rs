@@ -27,6 +27,11 @@ impl Paths {
         Noted { all: self.0.clone(), place }
     }
 
+    /// Keeps other threads from it until the guard is dropped.
+    pub(super) fn hold(&self) -> impl Sized + use<'_> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the guest calls `place`; nothing for what is not the guest's.
     pub(super) fn of(&self, place: &[u8]) -> Vec<u8> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -54,6 +54,11 @@ impl Pins {
             .any(|(name, all)| fits(name) && all.iter().any(|pinned| destination(*pinned) == ip))
     }
 
+    /// Keeps other threads from it until the guard is dropped.
+    pub(super) fn hold(&self) -> impl Sized + use<'_> {
+        self.lock()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<IpAddr>>> {
         // Nothing can panic while it is held.
         self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

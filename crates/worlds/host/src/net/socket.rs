@@ -121,6 +121,11 @@ impl Socket {
         })
     }
 
+    /// Keeps other threads from its path until the guard is dropped.
+    pub(crate) fn hold(&self) -> impl Sized + use<'_> {
+        self.path.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The kind of its addresses.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -266,7 +271,9 @@ impl Network {
         let noted = self.paths.note(place, path);
         let guest = path.to_vec();
         let bound = BoundPath { guest, _noted: noted, _directory: directory, _permit: permit };
-        *own.path.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound);
+        let before = own.path.lock().unwrap_or_else(PoisonError::into_inner).replace(bound);
+        // Not while the lock is held: its name is in a list that has one too.
+        drop(before);
         own.is_open.store(true, Ordering::Relaxed);
         Ok(())
     }
