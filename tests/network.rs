@@ -1,14 +1,14 @@
-//! Networking of WASIX guests: the same as of the native program, servers with many connections, and
-//! what the command grants. The command runs each guest as named: tier by `--tier`, on demand.
+//! Networking of WASIX guests: servers with many connections, and what the command grants. The command
+//! runs each guest as named: tier by `--tier`, on demand.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
 use wasmoor_tests::binary::{Finished, finish};
-use wasmoor_tests::guest::{self, left_out};
+use wasmoor_tests::guest::left_out;
 use wasmoor_tests::server::{LIMIT, Server, command, connect};
 
 const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
@@ -17,37 +17,6 @@ const ACCES: &str = "-2";
 
 fn run(args: &[&str]) -> Finished {
     finish(command(args), b"", LIMIT).expect("the command ends in time")
-}
-
-/// Each call's result, errors and events included, is what the native program got.
-#[test]
-fn a_guest_sees_what_the_native_program_sees() {
-    let expect = std::fs::read_to_string(guest::path("net_check.out")).expect("it is in the tree");
-    for tier in TIERS {
-        let folder = TempDir::new().unwrap();
-        let dir = format!("{}::/", folder.path().display());
-        let finished = run(&["--net", "--tier", tier, "--dir", &dir, "net_check.wasm"]);
-        assert_eq!(finished.stdout(), expect, "tier {tier}: {}", finished.stderr);
-        assert!(finished.status.success(), "tier {tier}");
-    }
-}
-
-/// What is recorded is what this machine's own kernel and C library answer.
-#[test]
-fn the_record_is_the_native_programs() {
-    let folder = TempDir::new().unwrap();
-    let program = folder.path().join("net_check");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-w", "-o"]).arg(&program).arg(guest::path("net_check.c"));
-    match compiler.status() {
-        Ok(status) => assert!(status.success(), "the native program does not compile"),
-        Err(error) => return left_out("the native program", &error),
-    }
-    let mut native = Command::new(&program);
-    native.current_dir(folder.path());
-    let finished = finish(native, b"", LIMIT).expect("the native program ends");
-    let expect = std::fs::read_to_string(guest::path("net_check.out")).expect("it is in the tree");
-    assert_eq!(finished.stdout(), expect);
 }
 
 /// One request, in two pieces; the answer.

@@ -5,7 +5,9 @@
 //! and its dependencies, Cranelift above all, are optimized there too.
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -65,7 +67,7 @@ pub const CACHE_VARIABLE: &str = "WASMOOR_CACHE_DIR";
 /// # Errors
 /// It cannot be started, or runs longer than `limit`; it is killed then.
 pub fn finish(command: Command, stdin: &[u8], limit: Duration) -> Result<Finished> {
-    run(command, Some(stdin), limit)
+    run(command, Some(stdin), limit, drop).map(|(finished, ())| finished)
 }
 
 /// As [`finish`] with an input that never comes to anything, nor to its end.
@@ -73,16 +75,35 @@ pub fn finish(command: Command, stdin: &[u8], limit: Duration) -> Result<Finishe
 /// # Errors
 /// As [`finish`].
 pub fn finish_with_open_stdin(command: Command, limit: Duration) -> Result<Finished> {
-    run(command, None, limit)
+    run(command, None, limit, drop).map(|(finished, ())| finished)
 }
 
-fn run(mut command: Command, stdin: Option<&[u8]>, limit: Duration) -> Result<Finished> {
+/// As [`finish`] without input; `during` gets the number of the process when it has begun.
+///
+/// # Errors
+/// As [`finish`].
+pub fn finish_during<T>(
+    command: Command,
+    limit: Duration,
+    during: impl FnOnce(u32) -> T,
+) -> Result<(Finished, T)> {
+    run(command, Some(b""), limit, during)
+}
+
+fn run<T>(
+    mut command: Command,
+    stdin: Option<&[u8]>,
+    limit: Duration,
+    during: impl FnOnce(u32) -> T,
+) -> Result<(Finished, T)> {
     if !command.get_envs().any(|(name, _)| name == CACHE_VARIABLE) {
         command.env(CACHE_VARIABLE, "off");
     }
     let shown = format!("{command:?}");
+    command.process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start {shown}"))?;
+    let begun = during(child.id());
     let mut input = child.stdin.take();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (status, stdout, stderr) = std::thread::scope(|scope| {
@@ -98,7 +119,7 @@ fn run(mut command: Command, stdin: Option<&[u8]>, limit: Duration) -> Result<Fi
     });
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
     match status? {
-        Some(status) => Ok(Finished { status, stdout, stderr }),
+        Some(status) => Ok((Finished { status, stdout, stderr }, begun)),
         None => bail!("{shown} ran longer than {limit:?}; it printed: {stderr}"),
     }
 }
@@ -112,7 +133,7 @@ fn drain(pipe: Option<impl Read>) -> Vec<u8> {
     bytes
 }
 
-/// `None` if the limit passed; the child is dead then.
+/// `None` if the limit passed; the child, which leads its own group, is dead then.
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     let start = Instant::now();
     loop {
@@ -120,7 +141,8 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
             return Ok(Some(status));
         }
         if start.elapsed() > limit {
-            child.kill()?;
+            // With its children, which would keep its output open.
+            kill_process_group(Pid::from_child(child), Signal::KILL)?;
             child.wait()?;
             return Ok(None);
         }

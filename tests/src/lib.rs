@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod guest;
 pub mod server;
+pub mod storm;
 
 /// The README's example compiles and runs.
 #[cfg(doctest)]

@@ -7,10 +7,13 @@
 use crate::descriptor::Descriptor;
 use crate::files::{self, At};
 use crate::limits::PATH_BYTES_MAX;
+use crate::mount::Node;
 use crate::path::GuestPath;
 use crate::resolve::Resolver;
+use rustix::fd::AsRawFd;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, Result};
+use std::os::unix::ffi::OsStringExt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Where a guest is, among its mounts.
@@ -61,10 +64,20 @@ impl WorkingDir {
     /// mount, `ENAMETOOLONG`.
     pub fn change(&self, resolver: &Resolver, path: &[u8]) -> Result<()> {
         let (descriptor, rest, full) = self.find(path)?;
-        let at = At { node: descriptor.node()?, path: &rest };
-        files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, true)?;
-        *self.path.write().unwrap_or_else(PoisonError::into_inner) = full;
+        let mount = descriptor.node()?;
+        let at = At { node: mount, path: &rest };
+        let directory = files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, true)?;
+        let name = self.name_of(&descriptor).unwrap_or_default();
+        // Where links were on the way, the guest is where they lead.
+        let path = beneath_mount(mount, &directory).map_or(full, |rest| normal(name, &rest));
+        *self.path.write().unwrap_or_else(PoisonError::into_inner) = path;
         Ok(())
+    }
+
+    /// The name of a mount in normal form.
+    fn name_of(&self, mount: &Arc<Descriptor>) -> Option<&[u8]> {
+        let is_it = |mounted: &&Mounted| Arc::ptr_eq(&mounted.descriptor, mount);
+        self.mounts.iter().find(is_it).map(|mounted| &*mounted.name)
     }
 
     /// The mount in which a path lies, absolute or relative to here, and the path from there on.
@@ -96,6 +109,17 @@ impl WorkingDir {
         }
         Ok((Arc::clone(&mount.descriptor), GuestPath::new(&rest)?, full))
     }
+}
+
+/// The path of an open directory from its mount on, as the system knows both; `None` where it does not
+/// say, or somebody has moved one.
+fn beneath_mount(mount: &Node, directory: &Node) -> Option<Vec<u8>> {
+    let path = |node: &Node| {
+        let link = format!("/proc/self/fd/{}", node.fd().ok()?.as_raw_fd());
+        Some(std::fs::read_link(link).ok()?.into_os_string().into_vec())
+    };
+    let (mount, directory) = (path(mount)?, path(directory)?);
+    beneath(&directory, &mount).map(<[u8]>::to_vec)
 }
 
 /// The path from a directory on, if it lies in it; both are in normal form.
@@ -176,6 +200,7 @@ mod tests {
         std::fs::create_dir_all(root.path().join("inner/deep")).unwrap();
         std::fs::write(root.path().join("file"), "").unwrap();
         std::os::unix::fs::symlink("/", root.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("inner/deep", root.path().join("way")).unwrap();
         let inner = root.path().join("inner");
         let dir = mounted(&[(root.path(), "/data"), (&inner, "/data/in")]);
         let locate = |path: &str| {
@@ -200,6 +225,10 @@ mod tests {
         let go = |path: &str| dir.change(&resolver, path.as_bytes());
         assert_eq!(go("/data/in/deep"), Ok(()));
         assert_eq!(dir.path(), b"/data/in/deep");
+        assert_eq!(go("/data/way/.."), Ok(()));
+        assert_eq!(dir.path(), b"/data", "`..` is taken off as text");
+        assert_eq!(go("/data/way"), Ok(()));
+        assert_eq!(dir.path(), b"/data/inner/deep", "where the link leads");
         assert_eq!(go("../.."), Ok(()));
         assert_eq!(dir.path(), b"/data");
         for (path, error) in
