@@ -400,21 +400,10 @@ pub fn wait<E: From<Errno>>(
     let deadline = Deadline::new(core, timeout_ns)?;
     let mut left_ns = timeout_ns;
     loop {
-        let mut got: &[epoll::Event] = &[];
-        let mut room = Some(&mut buffer[..max]);
-        let waited = core.clocks.wait_by(left_ns, &mut |timeout_ns| {
-            let Some(room) = room.take() else { return Ok(0) };
-            let timeout = timeout_ns.map(crate::clock::timespec);
-            let (ready, _) = epoll::wait(&set.kernel, room, timeout.as_ref())?;
-            got = ready;
-            Ok(ready.len())
-        });
-        match waited {
-            Err(Errno::INTR) if core.guard.interrupt.is_pending() => return Err(Errno::INTR.into()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-            Ok(0) => return Ok(0),
-            Ok(_) => {
+        match listen_once(core, &set.kernel, &mut buffer[..max], left_ns)? {
+            None => {}
+            Some([]) => return Ok(0),
+            Some(got) => {
                 let reported = report_each(set, got, &mut report)?;
                 if reported > 0 || left_ns == Some(0) {
                     return Ok(reported);
@@ -426,6 +415,33 @@ pub fn wait<E: From<Errno>>(
             }
         }
         left_ns = deadline.left(core)?;
+    }
+}
+
+/// Waits for the events of a kernel's set by the guest's clock; `None` when a signal ended that which
+/// is not for the guest.
+///
+/// # Errors
+/// `EINTR` when the guest must stop.
+pub(crate) fn listen_once<'b>(
+    core: &Core,
+    kernel: &OwnedFd,
+    room: &'b mut [MaybeUninit<epoll::Event>],
+    timeout_ns: Option<u64>,
+) -> Result<Option<&'b [epoll::Event]>> {
+    let mut got: &'b [epoll::Event] = &[];
+    let mut room = Some(room);
+    let waited = core.clocks.wait_by(timeout_ns, &mut |timeout_ns| {
+        let Some(room) = room.take() else { return Ok(0) };
+        let timeout = timeout_ns.map(crate::clock::timespec);
+        let (ready, _) = epoll::wait(kernel, room, timeout.as_ref())?;
+        got = ready;
+        Ok(ready.len())
+    });
+    match waited {
+        Err(Errno::INTR) if !core.guard.interrupt.is_pending() => Ok(None),
+        Err(error) => Err(error),
+        Ok(_) => Ok(Some(got)),
     }
 }
 

@@ -190,15 +190,15 @@ impl<'a> Waiting<'a> {
         if self.at_once {
             return Ok(Some(0));
         }
-        let mut earliest = None;
-        for wish in wishes {
-            if let Interest::Clock { clock, deadline_ns } = &wish.interest {
-                let left = deadline_ns.saturating_sub(core.clocks.now(*clock)?);
-                earliest = Some(earliest.map_or(left, |other: u64| other.min(left)));
-            }
-        }
-        Ok(earliest)
+        wishes.iter().try_fold(None, |earliest, wish| earlier(core, earliest, &wish.interest))
     }
+}
+
+/// The nanoseconds until an interest's clock, if it is one and that is earlier than `earliest_ns`.
+fn earlier(core: &Core, earliest_ns: Option<u64>, interest: &Interest) -> Result<Option<u64>> {
+    let Interest::Clock { clock, deadline_ns } = interest else { return Ok(earliest_ns) };
+    let left_ns = deadline_ns.saturating_sub(core.clocks.now(*clock)?);
+    Ok(Some(earliest_ns.map_or(left_ns, |earliest_ns| earliest_ns.min(left_ns))))
 }
 
 fn event<'f, 'a: 'f>(

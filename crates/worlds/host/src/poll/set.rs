@@ -18,10 +18,10 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Bytes, Event, Interest, poll_counting};
+use super::{Bytes, Event, Interest, earlier, poll_counting};
 use crate::core::Core;
 use crate::descriptor::{Descriptor, Readiness};
-use crate::epoll::EVENTS_MAX;
+use crate::epoll::{EVENTS_MAX, listen_once};
 use crate::forked;
 use crate::meter::{Meter, Permit, Resource};
 use crate::rights::Rights;
@@ -128,13 +128,10 @@ impl PollSet {
         let version = core.table.version();
         let same_table = version == self.version;
         self.shorten(count as usize);
-        let mut earliest: Option<u64> = None;
+        let mut earliest_ns = None;
         for index in 0..count {
             let wish = interest(index)?;
-            if let Interest::Clock { clock, deadline_ns } = wish {
-                let left = deadline_ns.saturating_sub(core.clocks.now(clock)?);
-                earliest = Some(earliest.map_or(left, |other| other.min(left)));
-            }
+            earliest_ns = earlier(core, earliest_ns, &wish)?;
             let at = index as usize;
             if !same_table || self.wishes.get(at) != Some(&wish) {
                 self.put(core, at, wish);
@@ -142,7 +139,7 @@ impl PollSet {
         }
         self.version = version;
         self.tell_kernel()?;
-        self.wait(core, earliest, &mut report)
+        self.wait(core, earliest_ns, &mut report)
     }
 
     /// Whether the meter grants the open file that the kernel's set is.
@@ -340,35 +337,16 @@ impl PollSet {
 
     /// Nanoseconds until the first clock.
     fn clocks_left(&self, core: &Core) -> Result<Option<u64>> {
-        let mut earliest: Option<u64> = None;
-        for wish in &self.wishes {
-            if let Interest::Clock { clock, deadline_ns } = wish {
-                let left = deadline_ns.saturating_sub(core.clocks.now(*clock)?);
-                earliest = Some(earliest.map_or(left, |other| other.min(left)));
-            }
-        }
-        Ok(earliest)
+        self.wishes.iter().try_fold(None, |earliest_ns, wish| earlier(core, earliest_ns, wish))
     }
 
     /// Waits once and notes what is ready; true when the kernel told of what is not in the list.
     fn listen(&mut self, core: &Core, timeout_ns: Option<u64>) -> Result<bool> {
         let Some(kernel) = &self.kernel else { return Err(Errno::IO) };
         let mut buffer = [MaybeUninit::<epoll::Event>::uninit(); EVENTS_MAX];
-        let mut room = Some(&mut buffer[..]);
-        let mut got: &[epoll::Event] = &[];
-        let waited = core.clocks.wait_by(timeout_ns, &mut |timeout_ns| {
-            let Some(room) = room.take() else { return Ok(0) };
-            let timeout = timeout_ns.map(crate::clock::timespec);
-            let (ready, _) = epoll::wait(kernel, room, timeout.as_ref())?;
-            got = ready;
-            Ok(ready.len())
-        });
-        match waited {
-            Err(Errno::INTR) if core.guard.interrupt.is_pending() => return Err(Errno::INTR),
-            Err(Errno::INTR) => return Ok(false),
-            Err(error) => return Err(error),
-            Ok(_) => {}
-        }
+        let Some(got) = listen_once(core, kernel, &mut buffer, timeout_ns)? else {
+            return Ok(false);
+        };
         let mut has_stale = false;
         for event in got {
             let (flags, data) = (event.flags, event.data);
