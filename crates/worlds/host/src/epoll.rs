@@ -6,13 +6,14 @@
 //! number for the same thing may have an entry of its own.
 //!
 //! ```text
-//! guest's number, descriptor --keys--> slot: data, events      kernel's entry: host descriptor
-//!                                        ^----------- slot and generation in its 64 bits
+//! guest's number, descriptor --keys--> mark --> entry: data    kernel's entry: host descriptor
+//!                                       ^------------------------------- in its 64 bits
 //! ```
 //!
 //! The kernel knows an entry by the host descriptor. All numbers of a guest for one descriptor have
-//! one host descriptor, so the second one that is added gets a private duplicate. An event whose
-//! slot is free or of another generation is of an entry that was just removed, and is dropped.
+//! one host descriptor, so the second one that is added gets a private duplicate. No two entries of a
+//! set ever have one mark, so an event whose mark is unknown is of an entry that was just removed, and
+//! is dropped.
 //!
 //! Before a fork the kernel removes what is closed by itself. After one, the other process may keep
 //! it open, so it is removed at the last close here; but not by a child, whose parent has the same
@@ -40,8 +41,8 @@ pub use rustix::event::epoll::EventFlags;
 /// Events that one call reports.
 pub const EVENTS_MAX: usize = 1024;
 
-/// Host bytes per entry: its slot, its key, its place among the descriptor's watchers.
-const CHARGE: u64 = 192;
+/// Host bytes per entry: itself, its key, its place among the descriptor's watchers.
+const CHARGE: u64 = 256;
 
 /// What the guest wants to see with an event, whatever its world's layout.
 pub type Data = [u64; 3];
@@ -62,20 +63,15 @@ struct Set {
 
 #[derive(Debug, Default)]
 struct Entries {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    keys: HashMap<Key, u32>,
+    /// By their marks.
+    all: HashMap<u64, Entry>,
+    keys: HashMap<Key, u64>,
+    /// The mark of the next one.
+    next: u64,
 }
 
 /// A guest's number and the [`Descriptor::id`] of what it stood for.
 type Key = (u32, u64);
-
-#[derive(Debug)]
-struct Slot {
-    /// How often it was filled, so that events of an earlier entry are known.
-    generation: u32,
-    entry: Option<Entry>,
-}
 
 #[derive(Debug)]
 struct Entry {
@@ -106,8 +102,13 @@ impl AsFd for Alias {
 #[derive(Debug, Default)]
 pub(crate) struct Watchers(Mutex<Vec<(Weak<Set>, Key)>>);
 
-/// Watchers whose room is kept when there are fewer.
-const WATCHERS_KEPT: usize = 16;
+/// Entries or watchers whose room is kept when there are fewer.
+const KEPT: usize = 16;
+
+/// To what `capacity` shrinks when `len` of it are left: what is not charged any more must not stay.
+fn room_for(len: usize, capacity: usize) -> Option<usize> {
+    (capacity > 4 * len.max(KEPT)).then(|| 2 * len.max(KEPT))
+}
 
 impl Watchers {
     /// Leaves all sets, because the descriptor is about to be closed.
@@ -128,48 +129,33 @@ impl Watchers {
     fn forget(&self, set: &Set, gone: impl Fn(Key) -> bool) {
         let mut watchers = self.lock();
         watchers.retain(|(other, key)| !(std::ptr::eq(other.as_ptr(), set) && gone(*key)));
-        // What is not charged any more must not stay.
-        if watchers.len() < watchers.capacity() / 4 {
-            let room = (2 * watchers.len()).max(WATCHERS_KEPT);
+        if let Some(room) = room_for(watchers.len(), watchers.capacity()) {
             watchers.shrink_to(room);
         }
     }
 }
 
 impl Entries {
-    /// The slot for a new entry; what marks its events.
-    fn take(&mut self) -> Result<(u32, u64)> {
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None => {
-                let index = u32::try_from(self.slots.len()).map_err(|_| Errno::NOSPC)?;
-                self.slots.push(Slot { generation: 0, entry: None });
-                index
-            }
-        };
-        let slot = &mut self.slots[index as usize];
-        slot.generation = slot.generation.wrapping_add(1);
-        Ok((index, mark(index, slot.generation)))
+    fn insert(&mut self, key: Key, mark: u64, entry: Entry) {
+        self.keys.insert(key, mark);
+        self.all.insert(mark, entry);
     }
 
-    /// Frees an entry.
-    fn forget(&mut self, key: Key) -> Option<Entry> {
-        let index = self.keys.remove(&key)?;
-        self.free.push(index);
-        self.slots[index as usize].entry.take()
+    fn remove(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.all.remove(&self.keys.remove(&key)?);
+        let len = self.all.len();
+        if let Some(room) = room_for(len, self.all.capacity().min(self.keys.capacity())) {
+            self.all.shrink_to(room);
+            self.keys.shrink_to(room);
+        }
+        entry
     }
 
-    /// The data of the entry that `mark` marks.
-    fn data(&self, mark: u64) -> Option<Data> {
-        // Truncation splits it.
-        let (index, generation) = (mark as u32, (mark >> 32) as u32);
-        let slot = self.slots.get(index as usize)?;
-        slot.entry.as_ref().filter(|_| slot.generation == generation).map(|entry| entry.data)
+    /// An entry and its mark.
+    fn get_mut(&mut self, key: Key) -> Result<(u64, &mut Entry)> {
+        let mark = *self.keys.get(&key).ok_or(Errno::NOENT)?;
+        Ok((mark, self.all.get_mut(&mark).ok_or(Errno::NOENT)?))
     }
-}
-
-fn mark(index: u32, generation: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(index)
 }
 
 impl Set {
@@ -179,7 +165,7 @@ impl Set {
 
     /// Frees the entry of what is about to be closed; `fd` is its host descriptor.
     fn forget(&self, key: Key, fd: Option<BorrowedFd<'_>>) {
-        let Some(entry) = self.lock().forget(key) else { return };
+        let Some(entry) = self.lock().remove(key) else { return };
         self.meter.release(Resource::HostBytes, CHARGE);
         let Some(fd) = fd else { return };
         if forked::shares() && entry.process == forked::generation() {
@@ -193,11 +179,10 @@ impl Set {
 impl Drop for Set {
     fn drop(&mut self) {
         let entries = self.entries.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let slots = std::mem::take(&mut entries.slots);
+        let entries = std::mem::take(&mut entries.all);
+        let charged = entries.len() as u64 * CHARGE;
         let mut told = HashSet::new();
-        let mut count = 0;
-        for entry in slots.into_iter().filter_map(|slot| slot.entry) {
-            count += 1;
+        for entry in entries.into_values() {
             // Else a guest that makes one set after the other has the list of a descriptor that it
             // puts into each grow without end.
             if let Some(descriptor) = entry.watched.upgrade()
@@ -206,7 +191,7 @@ impl Drop for Set {
                 descriptor.watchers().forget(self, |_| true);
             }
         }
-        self.meter.release(Resource::HostBytes, count * CHARGE);
+        self.meter.release(Resource::HostBytes, charged);
     }
 }
 
@@ -223,9 +208,7 @@ pub(crate) fn hold<R>(descriptors: &Descriptors, work: impl FnOnce() -> R) -> R 
     }
     let entries: Vec<_> = sets.values().map(|set| set.lock()).collect();
     // A set may have what is in no table any more.
-    for entry in
-        entries.iter().flat_map(|entries| &entries.slots).filter_map(|slot| slot.entry.as_ref())
-    {
+    for entry in entries.iter().flat_map(|entries| entries.all.values()) {
         if let Some(watched) = entry.watched.upgrade() {
             all.insert(watched.id(), watched);
         }
@@ -296,15 +279,11 @@ impl Epoll {
         if !set.meter.grant_all(Resource::HostBytes, CHARGE) {
             return Err(Errno::NOSPC);
         }
-        let result = entries.take().and_then(|(index, mark)| {
-            let alias = add_to_kernel(set, target, mark, events).inspect_err(|_| {
-                entries.free.push(index);
-            })?;
-            let process = forked::generation();
-            let watched = Arc::downgrade(descriptor);
-            entries.slots[index as usize].entry = Some(Entry { data, alias, watched, process });
-            entries.keys.insert(key, index);
-            Ok(())
+        let mark = entries.next;
+        entries.next += 1;
+        let result = add_to_kernel(set, target, mark, events).map(|alias| {
+            let (watched, process) = (Arc::downgrade(descriptor), forked::generation());
+            entries.insert(key, mark, Entry { data, alias, watched, process });
         });
         match result {
             Ok(()) => descriptor.watchers().lock().push((Arc::downgrade(set), key)),
@@ -327,10 +306,7 @@ impl Epoll {
     ) -> Result<()> {
         let target = target(descriptor)?;
         let mut entries = self.set.lock();
-        let index = *entries.keys.get(&(fd, descriptor.id())).ok_or(Errno::NOENT)?;
-        let slot = &mut entries.slots[index as usize];
-        let mark = mark(index, slot.generation);
-        let entry = slot.entry.as_mut().ok_or(Errno::NOENT)?;
+        let (mark, entry) = entries.get_mut((fd, descriptor.id()))?;
         let target = entry.alias.as_ref().map_or(target, AsFd::as_fd);
         epoll::modify(&self.set.kernel, target, epoll::EventData::new_u64(mark), events)?;
         entry.data = data;
@@ -345,13 +321,12 @@ impl Epoll {
         let target = target(descriptor)?;
         let key = (fd, descriptor.id());
         let mut entries = self.set.lock();
-        let index = *entries.keys.get(&key).ok_or(Errno::NOENT)?;
-        let entry = entries.slots[index as usize].entry.as_ref().ok_or(Errno::NOENT)?;
+        let (_, entry) = entries.get_mut(key)?;
         let target = entry.alias.as_ref().map_or(target, AsFd::as_fd);
         epoll::delete(&self.set.kernel, target)?;
         descriptor.watchers().forget(&self.set, |other| other == key);
         // Its duplicate is closed when nobody waits for the lock.
-        let gone = entries.forget(key);
+        let gone = entries.remove(key);
         drop(entries);
         drop(gone);
         self.set.meter.release(Resource::HostBytes, CHARGE);
@@ -455,8 +430,8 @@ fn report_each<E>(
     for event in events {
         // Fields of a packed structure.
         let (flags, data) = (event.flags, event.data);
-        if let Some(data) = entries.data(data.u64()) {
-            report(reported, flags, &data)?;
+        if let Some(entry) = entries.all.get(&data.u64()) {
+            report(reported, flags, &entry.data)?;
             reported += 1;
         }
     }

@@ -312,7 +312,38 @@ fn what_is_watched_forgets_sets_that_are_closed() {
     }
     assert!(descriptor.watchers().lock().is_empty());
     // Nor does the room stay that the list once took.
-    assert!(descriptor.watchers().lock().capacity() <= WATCHERS_KEPT);
+    assert!(descriptor.watchers().lock().capacity() <= 4 * KEPT);
+}
+
+/// The most that a set ever had is not what it takes for ever.
+#[test]
+fn a_set_shrinks() {
+    let (core, set) = guest();
+    let numbers: Vec<u32> = (0..1_000)
+        .map(|_| counter(&core.guard, 0, CounterFlags::default()).unwrap())
+        .map(|one| core.table.push(one).unwrap())
+        .collect();
+    let places = || {
+        let entries = of(&set).unwrap().set.lock();
+        (entries.all.capacity(), entries.keys.capacity())
+    };
+    for fd in &numbers {
+        add(&core, &set, *fd, IN).unwrap();
+    }
+    assert!(places().0 >= 1_000);
+    // By each of the two ways, down to the last one that was added.
+    for (index, fd) in numbers[..999].iter().enumerate() {
+        let descriptor = core.table.get(*fd).unwrap();
+        match index % 2 {
+            0 => of(&set).unwrap().remove(*fd, &descriptor).unwrap(),
+            _ => drop(core.table.remove(*fd)),
+        }
+    }
+    let (all, keys) = places();
+    assert!(all <= 4 * KEPT && keys <= 4 * KEPT, "{all} {keys}");
+    let last = core.table.get(numbers[999]).unwrap();
+    of(&set).unwrap().modify(numbers[999], &last, OUT, [7, 0, 0]).unwrap();
+    assert_eq!(ready(&core, &set), [(7, OUT)]);
 }
 
 /// Forks; the child does `work` with the same set, ends, and is waited for.
