@@ -127,7 +127,6 @@ fn processes() -> Result<()> {
             ("no_child_yet", Answer(12)),
             ("stranger", Answer(12)),
             ("flags_unknown", Answer(28)),
-            ("fork_env", Answer(58)),
             ("fork_at_the_end", Answer(78)),
             ("join_at_the_end", Answer(78)),
             ("join_status_at_the_end", Answer(78)),
@@ -175,6 +174,7 @@ fn programs() -> Result<()> {
             ("spawn2_at_the_end", Answer(78)),
             ("spawn2_steps", Answer(132)),
             ("spawn2_elsewhere", Answer(44)),
+            ("spawn2_apart", Status(32)),
             ("spawn2_long_steps", Answer(1)),
             ("exec3_given_up", Answer(76)),
             ("spawn2_given_up", Answer(76)),
@@ -188,6 +188,49 @@ fn programs() -> Result<()> {
     assert!(!root.join("made").exists());
     assert_eq!(std::fs::read_to_string(root.join("out"))?.replace("child\n", ""), "");
     assert!(std::fs::metadata(root.join("out"))?.len() > 0);
+    Ok(())
+}
+
+#[test]
+fn children_that_are_made_when_their_program_begins() -> Result<()> {
+    let folder = folder_with_child(&std::fs::read_to_string(guest("child.wat"))?)?;
+    let spins = r#"(module (func (export "_start") (loop $l (br $l))))"#;
+    std::fs::write(folder.path().join("spin.wasm"), wat::parse_str(spins)?)?;
+    std::fs::create_dir(folder.path().join("dir"))?;
+    check_in(
+        Some(folder.path()),
+        "vfork.wat",
+        &[
+            ("exec", Answer(1032)),
+            ("exec_cannot_fail", Answer(1030)),
+            ("exec_cannot_fail_missing", Answer(1127)),
+            ("exec_missing", Answer(1126)),
+            ("exit", Answer(9012)),
+            ("numbers", Answer(1032)),
+            ("killed", Answer(2137)),
+            ("twice", Answer(1005)),
+            ("limit", Answer(506)),
+            ("pipe", Answer(61_032)),
+            ("pipe_that_was_closed", Answer(2137)),
+            ("at_the_end", Answer(78)),
+        ],
+    )
+}
+
+#[test]
+fn a_step_that_waits_ends_with_the_time() -> Result<()> {
+    let folder = folder_with_child(r#"(module (func (export "_start")))"#)?;
+    let directory = std::fs::File::open(folder.path())?;
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(&directory, "fifo", rustix::fs::FileType::Fifo, mode, 0)?;
+    for tier in TIERS {
+        let options = ["--tier", tier, "--timeout", "500ms"];
+        let root = Some(folder.path());
+        // Standard error ends when all processes have.
+        let run = finish(command_with(&options, root, "programs.wat", "spawn2_fifo"), b"", LIMIT)?;
+        ensure!(run.status.code() == Some(134), "{tier}: {}", run.status);
+        ensure!(run.stderr.matches("deadline exceeded").count() == 1, "{tier}: {}", run.stderr);
+    }
     Ok(())
 }
 

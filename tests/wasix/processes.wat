@@ -2,7 +2,6 @@
 (module
   (import "wasix_32v1" "callback_signal" (func $callback_signal (param i32 i32)))
   (import "wasix_32v1" "proc_fork" (func $proc_fork (param i32 i32) (result i32)))
-  (import "wasix_32v1" "proc_fork_env" (func $proc_fork_env (param i32) (result i32)))
   (import "wasix_32v1" "proc_join" (func $proc_join (param i32 i32 i32) (result i32)))
   (import "wasix_32v1" "proc_signal" (func $proc_signal (param i32 i32) (result i32)))
   (import "wasix_32v1" "proc_raise" (func $proc_raise (param i32) (result i32)))
@@ -167,7 +166,6 @@
   (func (export "no_child_yet") (result i32) (call $join (i32.const 0) (i32.const 1)))
   (func (export "stranger") (result i32) (call $join (i32.const 2) (i32.const 0)))
   (func (export "flags_unknown") (result i32) (call $join (i32.const 0) (i32.const 4)))
-  (func (export "fork_env") (result i32) (call $proc_fork_env (i32.const 72)))
   (func (export "fork_at_the_end") (result i32) (call $proc_fork (i32.const 1) (i32.const 65533)))
   (func (export "join_at_the_end") (result i32)
     (call $proc_join (i32.const 65529) (i32.const 0) (i32.const 96)))

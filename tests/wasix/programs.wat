@@ -11,6 +11,7 @@
   (import "wasix_32v1" "proc_join" (func $proc_join (param i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_fdstat_set_rights"
     (func $fd_fdstat_set_rights (param i32 i64 i64) (result i32)))
+  (import "wasix_32v1" "fd_fdflags_get" (func $fd_fdflags_get (param i32 i32) (result i32)))
   (import "wasix_32v1" "fd_dup2" (func $fd_dup2 (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
   (data (i32.const 0) "/child.wasm")
@@ -25,6 +26,7 @@
   (data (i32.const 144) "/out")
   (data (i32.const 160) "/loop")
   (data (i32.const 176) "/made")
+  (data (i32.const 192) "/fifo")
   ;; "a", "b", "c" and "X=1", each with its NUL, and pointers to them.
   (data (i32.const 256) "a\00b\00c\00X=1\00")
   (data (i32.const 272) "\00\01\00\00\02\01\00\00\04\01\00\00")
@@ -98,6 +100,9 @@
     (call $spawn (i32.const 0) (i32.const 11) (i32.const 65500) (i32.const 1)))
   ;; Opens /out as 5, makes 7 a second number of it, and goes to /dir: in order.
   (func (export "spawn2_steps") (result i32)
+    (if (call $spawn_steps) (then unreachable))
+    (call $status))
+  (func $spawn_steps (result i32)
     (i32.store8 (i32.const 2048) (i32.const 2))
     (i32.store (i32.const 2052) (i32.const 5))
     (i32.store (i32.const 2060) (i32.const 144))
@@ -107,10 +112,24 @@
     (i32.store8 (i32.const 2104) (i32.const 1))
     (i32.store (i32.const 2108) (i32.const 7))
     (i32.store (i32.const 2112) (i32.const 5))
-    (if (call $spawn (i32.const 0) (i32.const 11) (i32.const 2048) (i32.const 2)) (then unreachable))
-    (call $status))
+    (call $spawn (i32.const 0) (i32.const 11) (i32.const 2048) (i32.const 2)))
+  ;; Nothing of that is the parent's.
+  (func (export "spawn2_apart") (result i32)
+    (if (call $spawn_steps) (then unreachable))
+    (if (i32.ne (call $fd_fdflags_get (i32.const 5) (i32.const 1024)) (i32.const 8)) (then unreachable))
+    (if (i32.ne (call $fd_fdflags_get (i32.const 7) (i32.const 1024)) (i32.const 8)) (then unreachable))
+    (if (i32.ne (call $spawn_elsewhere) (i32.const 44)) (then unreachable))
+    (call $run3 (i32.const 80) (i32.const 10) (i32.const 0)))
+  ;; Opens /fifo for writing, which nobody reads.
+  (func (export "spawn2_fifo") (result i32)
+    (i32.store8 (i32.const 2048) (i32.const 2))
+    (i32.store (i32.const 2052) (i32.const 5))
+    (i32.store (i32.const 2060) (i32.const 192))
+    (i32.store (i32.const 2064) (i32.const 5))
+    (i64.store (i32.const 2080) (i64.const 64))
+    (call $spawn (i32.const 0) (i32.const 11) (i32.const 2048) (i32.const 1)))
   ;; The program's name is looked up where the steps went: it is not there.
-  (func (export "spawn2_elsewhere") (result i32)
+  (func $spawn_elsewhere (export "spawn2_elsewhere") (result i32)
     (i32.store8 (i32.const 2048) (i32.const 3))
     (i32.store (i32.const 2060) (i32.const 48))
     (i32.store (i32.const 2064) (i32.const 4))

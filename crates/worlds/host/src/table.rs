@@ -32,7 +32,7 @@ pub struct DescriptorTable {
     meter: Arc<dyn Meter>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Entries {
     slots: Slots<Entry>,
     /// Above all numbers that there were.
@@ -44,6 +44,14 @@ struct Entries {
 struct Entry {
     descriptor: Arc<Descriptor>,
     close_on_exec: bool,
+    /// The table that this one is a copy of has been charged for it.
+    is_lent: bool,
+}
+
+impl Entry {
+    fn charged(&self) -> u64 {
+        u64::from(!self.is_lent)
+    }
 }
 
 impl Entries {
@@ -69,6 +77,10 @@ impl Entries {
 
     fn take(&mut self, fd: u32) -> Result<Entry> {
         self.slots.take(fd).ok_or(Errno::BADF)
+    }
+
+    fn charged(&self) -> u64 {
+        self.slots.iter().map(|(_, entry)| entry.charged()).sum()
     }
 }
 
@@ -104,6 +116,12 @@ impl DescriptorTable {
     /// the same descriptors, with the same rights, as long as it is the same.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Descriptors may have given up rights by another table: whoever keeps what numbers stand for
+    /// looks again.
+    pub fn note_change(&self) {
+        drop(self.write());
     }
 
     /// The [`Descriptor::id`] of a number that is open and may be polled.
@@ -165,7 +183,7 @@ impl DescriptorTable {
         descriptor: impl Into<Arc<Descriptor>>,
         close_on_exec: bool,
     ) -> Result<u32> {
-        let entry = Entry { descriptor: descriptor.into(), close_on_exec };
+        let entry = Entry { descriptor: descriptor.into(), close_on_exec, is_lent: false };
         let fd = self.write().insert(min, entry)?;
         reservation.keep();
         Ok(fd)
@@ -203,7 +221,7 @@ impl DescriptorTable {
     /// `EBADF` when there is none.
     pub fn remove(&self, fd: u32) -> Result<Arc<Descriptor>> {
         let entry = self.write().take(fd)?;
-        self.meter.release(Resource::OpenFiles, 1);
+        self.meter.release(Resource::OpenFiles, entry.charged());
         Ok(entry.descriptor)
     }
 
@@ -222,9 +240,9 @@ impl DescriptorTable {
         let entry = entries.take(from)?;
         let replaced = entries.put(to, entry)?;
         drop(entries);
+        self.meter.release(Resource::OpenFiles, replaced.as_ref().map_or(0, Entry::charged));
         // Outside the lock: to close may take long.
         drop(replaced);
-        self.meter.release(Resource::OpenFiles, 1);
         Ok(())
     }
 
@@ -257,11 +275,12 @@ impl DescriptorTable {
             return Ok(());
         }
         let reservation = self.reserve()?;
-        let replaced = self.write().put(to, Entry { descriptor, close_on_exec })?;
+        let entry = Entry { descriptor, close_on_exec, is_lent: false };
+        let replaced = self.write().put(to, entry)?;
         match replaced {
             // Its place is given back with the reservation that is not needed.
-            Some(entry) => drop(entry),
-            None => reservation.keep(),
+            Some(entry) if !entry.is_lent => drop(entry),
+            _ => reservation.keep(),
         }
         Ok(())
     }
@@ -310,7 +329,33 @@ impl DescriptorTable {
         let numbers: Vec<u32> = closes.map(|(fd, _)| fd).collect();
         let closed: Vec<Entry> = numbers.iter().filter_map(|&fd| entries.take(fd).ok()).collect();
         drop(entries);
-        self.meter.release(Resource::OpenFiles, closed.len() as u64);
+        self.meter.release(Resource::OpenFiles, closed.iter().map(Entry::charged).sum());
+    }
+
+    /// A second table with the same numbers for the same descriptors, for a process to be. What one
+    /// of them opens or closes the other does not; what they share is charged once.
+    #[must_use]
+    pub fn copy(&self) -> DescriptorTable {
+        let mut entries = self.read().clone();
+        entries.slots.values_mut().for_each(|entry| entry.is_lent = true);
+        DescriptorTable {
+            version: AtomicU64::new(next_version()),
+            entries: RwLock::new(entries),
+            meter: self.meter.clone(),
+        }
+    }
+
+    /// Closes all that is here, and has what is in a [`DescriptorTable::copy`] of this table instead,
+    /// which is empty then: the process has become one.
+    pub fn take_over(&self, copy: &DescriptorTable) {
+        let mut new = std::mem::take(&mut *copy.write());
+        let mut lent = 0;
+        for entry in new.slots.values_mut() {
+            lent += u64::from(std::mem::take(&mut entry.is_lent));
+        }
+        let old = std::mem::replace(&mut *self.write(), new);
+        // Each that was lent was charged here.
+        self.meter.release(Resource::OpenFiles, old.charged().saturating_sub(lent));
     }
 
     /// Sets whether a number is closed when the guest becomes another program.
@@ -326,7 +371,7 @@ impl DescriptorTable {
 
 impl Drop for DescriptorTable {
     fn drop(&mut self) {
-        self.meter.release(Resource::OpenFiles, self.len() as u64);
+        self.meter.release(Resource::OpenFiles, self.read().charged());
     }
 }
 
@@ -351,159 +396,4 @@ impl Drop for Reservation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::descriptor::Object;
-    use crate::meter::Limits;
-
-    fn table(open_files_max: u64) -> (Arc<Limits>, DescriptorTable) {
-        let limits = Arc::new(Limits::new().with(Resource::OpenFiles, open_files_max));
-        (limits.clone(), DescriptorTable::new(limits))
-    }
-
-    fn null() -> Descriptor {
-        Descriptor::new(Object::Null)
-    }
-
-    #[test]
-    fn lowest_number_first() {
-        let (limits, table) = table(10);
-        for expect in 0..4 {
-            assert_eq!(table.push(null()), Ok(expect));
-        }
-        table.remove(2).unwrap();
-        table.remove(0).unwrap();
-        assert_eq!(table.push(null()), Ok(0));
-        assert_eq!(table.push(null()), Ok(2));
-        assert_eq!(table.push(null()), Ok(4));
-        assert_eq!((table.len(), limits.left(Resource::OpenFiles)), (5, 5));
-        drop(table);
-        assert_eq!(limits.left(Resource::OpenFiles), 10);
-    }
-
-    #[test]
-    fn the_meter_bounds_it() {
-        let (_, table) = table(2);
-        table.push(null()).unwrap();
-        let reservation = table.reserve().unwrap();
-        assert_eq!(table.push(null()), Err(Errno::MFILE));
-        drop(reservation);
-        assert_eq!(table.push(null()), Ok(1));
-        assert_eq!(table.push(null()), Err(Errno::MFILE));
-    }
-
-    #[test]
-    fn renumber_all_pairs() {
-        let numbers = [0u32, 1, 2, 3, 4, 100, 1 << 31, u32::MAX];
-        for from in numbers {
-            for to in numbers {
-                let (limits, table) = table(10);
-                table.skip();
-                for _ in 0..4 {
-                    table.push(null()).unwrap();
-                }
-                table.remove(3).unwrap();
-                // 0, 1 and 2 are open.
-                let both = from < 3 && to < 3;
-                let result = table.renumber(from, to);
-                assert_eq!(result, if both { Ok(()) } else { Err(Errno::BADF) }, "{from} {to}");
-                let moved = both && from != to;
-                assert_eq!(table.len(), if moved { 2 } else { 3 }, "{from} {to}");
-                assert_eq!(limits.left(Resource::OpenFiles), 10 - table.len() as u64);
-                assert_eq!(table.get(from).is_ok(), from < 3 && !moved, "{from} {to}");
-                if moved {
-                    assert_eq!(table.push(null()), Ok(from), "{from} {to}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn skipped_numbers_are_closed() {
-        let (_, table) = table(3);
-        table.skip();
-        assert!(table.get(0).is_err() && table.remove(0).is_err());
-        assert_eq!(table.push(null()), Ok(0));
-    }
-
-    #[test]
-    fn duplicates_share_and_are_charged() {
-        let (limits, table) = table(5);
-        for _ in 0..2 {
-            table.push(null()).unwrap();
-        }
-        assert_eq!(table.duplicate(0, 0, false), Ok(2));
-        assert_eq!(table.duplicate(0, 7, true), Ok(7));
-        assert!(Arc::ptr_eq(&table.get(0).unwrap(), &table.get(7).unwrap()));
-        assert_eq!((table.close_on_exec(7), table.close_on_exec(2)), (Ok(true), Ok(false)));
-        table.set_close_on_exec(7, false).unwrap();
-        assert_eq!(table.close_on_exec(7), Ok(false));
-        // In the gap, lowest first.
-        assert_eq!(table.duplicate(1, 4, false), Ok(4));
-        assert_eq!(limits.left(Resource::OpenFiles), 0);
-        assert_eq!(table.duplicate(0, 0, false), Err(Errno::MFILE));
-        table.remove(1).unwrap();
-        assert_eq!(table.push(null()), Ok(1));
-        for fd in [3, 8, u32::MAX] {
-            assert_eq!(table.duplicate(fd, 0, false), Err(Errno::BADF));
-            assert_eq!(table.close_on_exec(fd), Err(Errno::BADF));
-            assert_eq!(table.set_close_on_exec(fd, true), Err(Errno::BADF));
-        }
-        assert_eq!(table.duplicate(0, DESCRIPTOR_NUMBERS_MAX, false), Err(Errno::INVAL));
-        drop(table);
-        assert_eq!(limits.left(Resource::OpenFiles), 5);
-    }
-
-    #[test]
-    fn programs_begin_without_what_is_closed_for_them() {
-        let (limits, table) = table(5);
-        for _ in 0..3 {
-            table.push(null()).unwrap();
-        }
-        table.set_close_on_exec(1, true).unwrap();
-        assert_eq!(table.duplicate(1, 0, false), Ok(3));
-        table.close_for_exec();
-        assert_eq!([0, 1, 2, 3].map(|fd| table.get(fd).is_ok()), [true, false, true, true]);
-        assert_eq!(limits.left(Resource::OpenFiles), 2);
-        table.close_for_exec();
-        assert_eq!((table.len(), table.push(null())), (3, Ok(1)));
-    }
-
-    #[test]
-    fn duplicate_to_any_number() {
-        let (limits, table) = table(3);
-        table.push(null()).unwrap();
-        table.push(null()).unwrap();
-        assert_eq!(table.duplicate_to(0, 1, true), Ok(()));
-        assert!(Arc::ptr_eq(&table.get(0).unwrap(), &table.get(1).unwrap()));
-        assert_eq!((table.len(), limits.left(Resource::OpenFiles)), (2, 1));
-        assert_eq!(table.duplicate_to(0, 9, false), Ok(()));
-        assert_eq!((table.len(), limits.left(Resource::OpenFiles)), (3, 0));
-        assert_eq!(table.duplicate_to(0, 5, false), Err(Errno::MFILE));
-        assert_eq!(table.duplicate_to(0, 0, false), Ok(()));
-        assert_eq!(table.duplicate_to(4, 4, false), Err(Errno::BADF));
-        assert_eq!(table.duplicate_to(0, DESCRIPTOR_NUMBERS_MAX, false), Err(Errno::BADF));
-        table.remove(9).unwrap();
-        assert_eq!(table.push(null()), Ok(2));
-    }
-
-    #[test]
-    fn threads_open_and_close_at_once() {
-        let (limits, table) = table(64);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..2_000 {
-                        let fd = table.push(null()).unwrap();
-                        let copy = table.duplicate(fd, 10, false).unwrap();
-                        assert!(table.get(fd).is_ok() && copy >= 10);
-                        table.remove(copy).unwrap();
-                        table.remove(fd).unwrap();
-                    }
-                });
-            }
-        });
-        assert!(table.is_empty());
-        assert_eq!(limits.left(Resource::OpenFiles), 64);
-    }
-}
+mod tests;

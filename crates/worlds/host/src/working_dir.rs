@@ -24,7 +24,7 @@ pub struct WorkingDir {
     mounts: Vec<Mounted>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Mounted {
     /// The mount's name in normal form.
     name: Vec<u8>,
@@ -44,6 +44,12 @@ impl WorkingDir {
         // Of two with one name the first counts, as for libraries.
         mounts.sort_by_key(|mount| std::cmp::Reverse(mount.name.len()));
         WorkingDir { path: RwLock::new(path), mounts }
+    }
+
+    /// The same place, to be left without leaving it here.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        WorkingDir { path: RwLock::new(self.path()), mounts: self.mounts.clone() }
     }
 
     /// The path, without a NUL.

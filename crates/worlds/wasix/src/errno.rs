@@ -17,11 +17,6 @@ impl Errno {
         if self == Errno::MEMORY_VIOLATION { p1::Errno::Fault.into() } else { self }
     }
 
-    /// The error with a number.
-    pub(crate) const fn from_raw(number: u16) -> Errno {
-        Errno(number)
-    }
-
     /// The number.
     #[must_use]
     pub const fn raw(self) -> u16 {

@@ -1,16 +1,19 @@
 //! The relatives of a process: each guest process is a process of the host.
 //!
 //! A guest that has the host process for itself may fork. Its children have the numbers that the
-//! system gave them; the first process is 1. A process knows its parent and its children, and no
-//! others: numbers that mean a stranger on the host are unknown.
+//! system gave them, but those that have a number before they are there; the first process is 1. A
+//! process knows its parent and its children, and no others: numbers that mean a stranger on the host
+//! are unknown.
 
+use crate::apart::Apart;
+use crate::process::Options;
 use crate::signals::Signal;
 use crate::thread::Thread;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, WaitOptions, WaitStatus, getpid, getppid, kill_process, test_kill_process, waitpid,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmoor_host::Interrupt;
 use wasmoor_sys::counter::SharedCounter;
@@ -19,6 +22,9 @@ use wasmoor_sys::{fork, signals};
 
 /// The number of the first process.
 pub(crate) const FIRST: u32 = 1;
+
+/// Where the numbers of children begin that are not there yet: the system has none of them.
+const EARLY: u32 = 1 << 23;
 
 /// The relatives of one process.
 #[derive(Debug, Default)]
@@ -29,7 +35,11 @@ pub(crate) struct Family {
 #[derive(Debug, Default)]
 struct State {
     parent: Option<Parent>,
-    children: BTreeSet<u32>,
+    /// How the system knows those that were not waited for.
+    children: BTreeMap<u32, Pid>,
+    /// Numbers that were given to children before they were there, in this process and those that it
+    /// stems from.
+    early: u32,
     /// Processes that were forked and have not been waited for, in the whole family.
     count: Option<SharedCounter>,
 }
@@ -61,8 +71,8 @@ fn lock(mutex: &Mutex<State>) -> MutexGuard<'_, State> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn host(pid: u32) -> Option<Pid> {
-    Pid::from_raw(pid.cast_signed()).filter(|_| pid.cast_signed() > 0)
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().cast_unsigned()
 }
 
 impl Family {
@@ -82,7 +92,7 @@ impl Family {
             let parent = state.parent.filter(|parent| parent.is_alive());
             return Ok(parent.map_or(if own == FIRST { 0 } else { FIRST }, |parent| parent.pid));
         }
-        if state.children.contains(&pid) { Ok(own) } else { Err(Errno::SRCH) }
+        if state.children.contains_key(&pid) { Ok(own) } else { Err(Errno::SRCH) }
     }
 
     /// Sends a signal to the parent or a child; without one it only asks whether it is there.
@@ -95,8 +105,7 @@ impl Family {
         let target = match parent {
             Some(parent) => parent.host,
             // Children that were not waited for keep their numbers, so nobody else is meant.
-            None if state.children.contains(&pid) => host(pid).ok_or(Errno::SRCH)?,
-            None => return Err(Errno::SRCH),
+            None => *state.children.get(&pid).ok_or(Errno::SRCH)?,
         };
         match signal.and_then(|signal| rustix::process::Signal::from_named_raw(signal.host())) {
             Some(signal) => kill_process(target, signal),
@@ -115,27 +124,59 @@ impl Family {
         interrupt: &Interrupt,
     ) -> Result<Option<(u32, WaitStatus)>, Errno> {
         let state = lock(&self.state);
-        let is_there = match wanted.child {
-            Some(child) => state.children.contains(&child),
-            None => !state.children.is_empty(),
+        let pid = match wanted.child {
+            Some(child) => Some(*state.children.get(&child).ok_or(Errno::CHILD)?),
+            None if state.children.is_empty() => return Err(Errno::CHILD),
+            None => None,
         };
         drop(state);
-        if !is_there {
-            return Err(Errno::CHILD);
-        }
-        let pid = wanted.child.and_then(host);
         let Some((pid, status)) = interrupt.retry(|| waitpid(pid, wanted.options))? else {
             return Ok(None);
         };
-        let pid = pid.as_raw_nonzero().get().cast_unsigned();
+        let mut state = lock(&self.state);
+        let known = state.children.iter().find(|(_, host)| **host == pid).map(|(child, _)| *child);
+        let child = known.unwrap_or(number(pid));
         if !status.stopped() {
-            let mut state = lock(&self.state);
-            state.children.remove(&pid);
-            if let Some(count) = &state.count {
-                count.remove();
-            }
+            state.children.remove(&child);
+            drop(state);
+            self.dismiss();
         }
-        Ok(Some((pid, status)))
+        Ok(Some((child, status)))
+    }
+
+    /// Counts a process that is about to be forked.
+    ///
+    /// # Errors
+    /// `notsup` for a guest that has no host process for itself, `again` when there are too many.
+    pub(crate) fn admit(&self, options: &Options) -> Result<(), Errno> {
+        if !options.is_host_process {
+            return Err(Errno::NOTSUP);
+        }
+        let mut state = lock(&self.state);
+        let count = match state.count {
+            Some(count) => count,
+            None => *state.count.insert(SharedCounter::new().map_err(|_| Errno::AGAIN)?),
+        };
+        if count.add(options.processes_max) { Ok(()) } else { Err(Errno::AGAIN) }
+    }
+
+    /// Counts one less: it has been waited for, or is not forked after all.
+    pub(crate) fn dismiss(&self) {
+        if let Some(count) = &lock(&self.state).count {
+            count.remove();
+        }
+    }
+
+    /// A number for a child that is not there yet, which neither it nor a relative that it knows has.
+    ///
+    /// # Errors
+    /// `again` when there are no more.
+    pub(crate) fn early_number(&self) -> Result<u32, Errno> {
+        let mut state = lock(&self.state);
+        let early =
+            state.early.checked_add(1).filter(|early| *early < EARLY).ok_or(Errno::AGAIN)?;
+        state.early = early;
+        Ok(EARLY + early)
     }
 }
 
@@ -155,41 +196,45 @@ pub(crate) enum Forked {
 /// processes or the process ends.
 pub(crate) fn fork(thread: &mut Thread) -> Result<Forked, Errno> {
     let process = Arc::clone(thread.process());
-    let options = process.options();
-    if !options.is_host_process {
-        return Err(Errno::NOTSUP);
-    }
+    process.family.admit(process.options())?;
+    let forked = fork_admitted(thread, None);
+    forked.inspect_err(|_| process.family.dismiss())
+}
+
+/// The same for a process that is counted already. If it has been made ready apart from its parent,
+/// it goes on with what it has been given there.
+///
+/// # Errors
+/// `again` when the system refuses.
+pub(crate) fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Result<Forked, Errno> {
+    let process = Arc::clone(thread.process());
     let before = Parent { pid: process.pid(), host: getpid() };
+    let early = apart.and_then(Apart::number);
     let mut state = lock(&process.family.state);
-    let count = match state.count {
-        Some(count) => count,
-        None => *state.count.insert(SharedCounter::new().map_err(|_| Errno::AGAIN)?),
-    };
-    if !count.add(options.processes_max) {
-        return Err(Errno::AGAIN);
-    }
     // Nobody else is in the middle of anything that the child needs.
-    let (signals, forked) = process.hold(thread, || {
+    let parents = apart.map(Apart::table);
+    let (signals, forked) = process.hold(thread, parents, || {
         // First this, then the fork.
         (signals::hold(&crate::alarms::FORWARDED), fork::fork())
     });
     match forked {
         Ok(Fork::Parent(child)) => {
-            let child = child.cast_unsigned();
-            state.children.insert(child);
+            let host = Pid::from_raw(child).ok_or(Errno::AGAIN)?;
+            let child = early.unwrap_or(number(host));
+            state.children.insert(child, host);
             Ok(Forked::Parent(child))
         }
         Ok(Fork::Child) => {
             state.children.clear();
             state.parent = Some(before);
             drop(state);
-            process.begin_in_child(thread, getpid().as_raw_nonzero().get().cast_unsigned());
+            process.begin_in_child(thread, early.unwrap_or(number(getpid())));
+            if let Some(apart) = apart {
+                apart.begin_in_child(thread);
+            }
             drop(signals);
             Ok(Forked::Child)
         }
-        Err(_) => {
-            count.remove();
-            Err(Errno::AGAIN)
-        }
+        Err(_) => Err(Errno::AGAIN),
     }
 }

@@ -128,6 +128,10 @@ fn look_for(
     let directories = wish.directories.as_deref().or_else(of_env).unwrap_or(DIRECTORIES);
     let mut error = Errno::from(Host::NOENT);
     for directory in directories.split(|&byte| byte == b':') {
+        // There may be hundreds of thousands.
+        if thread.core().guard.interrupt.is_pending() {
+            return Err(Host::INTR.into());
+        }
         let directory = if directory.is_empty() { b"." } else { directory };
         *path = [directory, b"/", &wish.name].concat();
         match read(thread, path) {

@@ -25,6 +25,7 @@
 mod abi;
 mod address;
 mod alarms;
+mod apart;
 mod calls;
 mod errno;
 mod family;

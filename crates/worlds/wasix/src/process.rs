@@ -14,6 +14,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmoor::{Error, Module, StoreLimits};
+use wasmoor_host::DescriptorTable;
 use wasmoor_host::net::Network;
 use wasmoor_wasi_p1::WasiCtx;
 
@@ -101,8 +102,14 @@ impl Process {
         std::process::exit(status.into())
     }
 
-    /// Runs `work`, which forks, while no other thread changes what the child needs.
-    pub(crate) fn hold<R>(&self, thread: &Thread, work: impl FnOnce() -> R) -> R {
+    /// Runs `work`, which forks, while no other thread changes what the child needs; with the table of
+    /// the parent if the child begins with a copy.
+    pub(crate) fn hold<R>(
+        &self,
+        thread: &Thread,
+        parents: Option<&DescriptorTable>,
+        work: impl FnOnce() -> R,
+    ) -> R {
         let _held = (
             self.threads.hold(),
             self.workers.hold(),
@@ -112,7 +119,7 @@ impl Process {
             lock(&self.terminal),
             self.options.network.hold(),
         );
-        thread.core().hold(work)
+        thread.core().hold(parents, work)
     }
 
     /// The child of a fork begins, with the calling thread as its main one.

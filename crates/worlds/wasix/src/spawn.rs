@@ -1,8 +1,7 @@
-//! What happens in a child before it becomes a program.
+//! What is done for a child before it becomes a program.
 
 use crate::errno::Errno;
 use crate::thread::Thread;
-use rustix::fd::OwnedFd;
 use rustix::io::Errno as Host;
 use wasmoor_host::GuestMemory;
 use wasmoor_host::limits::PATH_BYTES_MAX;
@@ -10,8 +9,6 @@ use wasmoor_wasi_p1::calls::{self, Opening};
 
 /// Bytes of a `proc_spawn_fd_op`.
 const FD_OP_BYTES: u64 = 56;
-/// The status of a child that could not do what it was made for.
-const STATUS_FAILED: i32 = 127;
 /// The flag of a descriptor that the program does not get.
 const CLOSE_ON_EXEC: u16 = 1;
 
@@ -118,27 +115,4 @@ impl Open {
         }
         Ok(())
     }
-}
-
-/// In the parent: how the child's steps went.
-///
-/// # Errors
-/// Why the child could not become the program.
-pub(crate) fn result_of(reading: &OwnedFd) -> Result<(), Errno> {
-    let mut number = [0; 2];
-    loop {
-        match rustix::io::read(reading, &mut number) {
-            // A signal for the parent comes when the child is known.
-            Err(Host::INTR) => {}
-            Ok(2) => return Err(Errno::from_raw(u16::from_le_bytes(number))),
-            _ => return Ok(()),
-        }
-    }
-}
-
-/// In the child: tells the parent why, and ends.
-pub(crate) fn report(writing: &OwnedFd, errno: Errno) -> ! {
-    // The parent waits for it; two bytes fit.
-    let _ = rustix::io::write(writing, &errno.raw().to_le_bytes());
-    std::process::exit(STATUS_FAILED)
 }

@@ -1,5 +1,6 @@
 //! Threads: what one thread of a guest has of its own.
 
+use crate::apart::Apart;
 use crate::errno::Errno;
 use crate::process::Process;
 use crate::signals::Pending;
@@ -23,13 +24,15 @@ pub struct Thread {
     locals: HashMap<u32, u64>,
     /// What it polled last, once it polled.
     polled: Mutex<Option<PollSet>>,
+    /// While it acts for a child.
+    apart: Option<Apart>,
 }
 
 impl Thread {
     pub(crate) fn new(process: Arc<Process>, tid: u32, wasi: WasiCtx) -> Self {
         let pending = Arc::default();
         let (locals, polled) = (HashMap::new(), Mutex::default());
-        Thread { process, tid, wasi, pending, instance: None, locals, polled }
+        Thread { process, tid, wasi, pending, instance: None, locals, polled, apart: None }
     }
 
     /// Another thread of the same process.
@@ -118,6 +121,25 @@ impl Thread {
             return;
         }
         core.working_dir = Some(Arc::new(WorkingDir::new(start, core.table.mounts())));
+    }
+
+    /// The number of the process that it acts for.
+    pub(crate) fn pid(&self) -> u32 {
+        self.apart.as_ref().and_then(Apart::number).unwrap_or(self.process.pid())
+    }
+
+    /// Whether it acts for a child.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.apart.is_some()
+    }
+
+    /// Has it act for a child until that is taken.
+    pub(crate) fn set_apart(&mut self, apart: Apart) {
+        self.apart = Some(apart);
+    }
+
+    pub(crate) fn take_apart(&mut self) -> Option<Apart> {
+        self.apart.take()
     }
 
     /// In the child of a fork the thread is the main one. What it polled with is the parent's.

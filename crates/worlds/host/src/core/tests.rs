@@ -8,6 +8,7 @@ use crate::memory::GuestMemory;
 use crate::mount::Mount;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -100,9 +101,18 @@ fn a_child_finds_nothing_held() {
                 }
             });
             let mut all_end = true;
-            for _ in 0..50 {
-                match core.hold(wasmoor_sys::fork::fork).unwrap() {
+            for round in 0..50 {
+                // Each second child begins with a copy of the table.
+                let apart = Core { table: Arc::new(core.table.copy()), ..core.clone() };
+                let forked = match round % 2 {
+                    0 => core.hold(None, wasmoor_sys::fork::fork),
+                    _ => apart.hold(Some(&core.table), wasmoor_sys::fork::fork),
+                };
+                match forked.unwrap() {
                     wasmoor_sys::fork::Fork::Child => {
+                        if round % 2 == 1 {
+                            core.table.take_over(&apart.table);
+                        }
                         use_it(&core);
                         core.table.remove(READER).unwrap();
                         std::process::exit(0);

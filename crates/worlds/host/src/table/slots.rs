@@ -14,13 +14,13 @@ use std::array;
 /// Numbers of a page.
 const PAGE: u32 = u64::BITS;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slots<T> {
     pages: Vec<Option<Box<Page<T>>>>,
     len: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Page<T> {
     used: u64,
     places: [Option<T>; PAGE as usize],
@@ -103,6 +103,11 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// What numbers stand for, in order, to be changed.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flatten().flat_map(|page| page.places.iter_mut().flatten())
+    }
+
     /// The numbers that are used, in order, and what they stand for.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let pages = (0u32..).step_by(PAGE as usize).zip(&self.pages);
@@ -155,6 +160,12 @@ mod tests {
             assert!(slots.pages.last().is_none_or(Option::is_some), "step {step}");
         }
         assert!(slots.iter().eq(map.iter().map(|(number, step)| (*number, step))));
+        let mut copy = slots.clone();
+        copy.values_mut().zip(map.values_mut()).for_each(|(one, other)| {
+            *one += 1;
+            *other += 1;
+        });
+        assert!(copy.iter().eq(map.iter().map(|(number, step)| (*number, step))));
         for number in map.keys() {
             slots.take(*number);
         }

@@ -2,6 +2,7 @@
 
 use super::{Result, signals};
 use crate::abi::Out;
+use crate::apart::Apart;
 use crate::errno::Errno;
 use crate::family::{self, Forked, Wanted};
 use crate::link::{Offers, number, offer};
@@ -9,6 +10,7 @@ use crate::program::Guest;
 use crate::signals::Signal;
 use crate::thread::Thread;
 use rustix::process::{WaitOptions, WaitStatus};
+use std::sync::Arc;
 use wasmoor::{Caller, Error};
 use wasmoor_host::GuestMemory;
 use wasmoor_wasi_p1::{Exit, with_memory};
@@ -44,19 +46,22 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
     offers.define("proc_signal", |mut caller: Caller<'_, T>, pid: u32, signal: u32| {
         proc_signal(caller.data_mut().thread(), pid, signal)
     })?;
-    offers
-        .define("proc_exit2", |code: u32| -> Result<(), Error> { Err(Error::host(Exit { code })) })
+    offers.define("proc_exit2", proc_exit2::<T>)
 }
 
 /// The number of the process.
 fn proc_id(thread: &Thread, memory: &GuestMemory<'_>, out: u32) -> Result {
-    Out::for_u32(memory, out)?.put_u32(thread.process().pid());
+    Out::for_u32(memory, out)?.put_u32(thread.pid());
     Ok(())
 }
 
 /// The number of the parent of the process or of one of its children; 0 for the first process.
 fn proc_parent(thread: &Thread, memory: &GuestMemory<'_>, pid: u32, out: u32) -> Result {
     let (out, process) = (Out::for_u32(memory, out)?, thread.process());
+    if thread.is_apart() && pid == thread.pid() {
+        out.put_u32(process.pid());
+        return Ok(());
+    }
     out.put_u32(process.family.parent_of(pid, process.pid())?);
     Ok(())
 }
@@ -66,6 +71,7 @@ fn proc_parent(thread: &Thread, memory: &GuestMemory<'_>, pid: u32, out: u32) ->
 fn proc_fork<T: Guest>(mut caller: Caller<'_, T>, _copy_memory: u32, out: u32) -> i32 {
     number(with_memory(&mut caller, |data, memory| {
         let out = Out::for_u32(memory, out)?;
+        check_not_apart(data.thread())?;
         out.put_u32(match family::fork(data.thread())? {
             Forked::Parent(child) => child,
             Forked::Child => 0,
@@ -74,10 +80,47 @@ fn proc_fork<T: Guest>(mut caller: Caller<'_, T>, _copy_memory: u32, out: u32) -
     }))
 }
 
-/// A fork that only swaps the environment until the next program begins: not there.
-fn proc_fork_env(_: &Thread, memory: &GuestMemory<'_>, out: u32) -> Result {
-    Out::for_u32(memory, out)?;
-    Err(Errno::from(rustix::io::Errno::NOTSUP))
+/// A thread acts for one child at a time.
+pub(super) fn check_not_apart(thread: &Thread) -> Result {
+    if thread.is_apart() { Err(rustix::io::Errno::NOTSUP.into()) } else { Ok(()) }
+}
+
+/// Has the thread act for a new child, whose number is put, until it becomes a program or ends: these
+/// calls return then, in the parent.
+fn proc_fork_env(thread: &mut Thread, memory: &GuestMemory<'_>, out: u32) -> Result {
+    let out = Out::for_u32(memory, out)?;
+    check_not_apart(thread)?;
+    let process = Arc::clone(thread.process());
+    let number = process.family.early_number()?;
+    process.family.admit(process.options())?;
+    let apart = Apart::part(thread, Some(number));
+    thread.set_apart(apart);
+    out.put_u32(number);
+    Ok(())
+}
+
+/// Ends the process; or the child that the thread acts for, which then is there only for that.
+fn proc_exit2<T: Guest>(mut caller: Caller<'_, T>, code: u32) -> Result<(), Error> {
+    let thread = caller.data_mut().thread();
+    match thread.take_apart() {
+        None => Err(Error::host(Exit { code })),
+        Some(apart) => {
+            end_child(thread, apart, code);
+            Ok(())
+        }
+    }
+}
+
+/// In the parent: a child that the thread acted for ends with this status.
+pub(super) fn end_child(thread: &mut Thread, apart: Apart, code: u32) {
+    match family::fork_admitted(thread, Some(&apart)) {
+        Ok(Forked::Parent(_)) => {}
+        // As in any process, the low 8 bits are the status.
+        Ok(Forked::Child) => thread.process().exit_in_child(code as u8),
+        // There is no child to wait for.
+        Err(_) => thread.process().family.dismiss(),
+    }
+    apart.rejoin(thread);
 }
 
 /// Sends a signal to the process, its parent or a child; 0 only asks whether it is there.

@@ -1,17 +1,18 @@
 //! Becoming another program, and starting one in a child.
 
 use super::Result;
+use super::processes::{check_not_apart, end_child};
 use crate::abi::{Out, text};
+use crate::apart::Apart;
 use crate::errno::Errno;
-use crate::family::{self, Forked, Wanted};
+use crate::family::{self, Forked};
 use crate::image::{Image, Search, Wish};
 use crate::link::{Offers, number};
 use crate::program::{self, Guest};
-use crate::spawn::{FdOp, report, result_of};
+use crate::spawn::FdOp;
 use crate::thread::Thread;
 use rustix::io::Errno as Host;
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::WaitOptions;
+use std::sync::Arc;
 use wasmoor::{Caller, Engine, Error};
 use wasmoor_host::GuestMemory;
 use wasmoor_host::limits::PATH_BYTES_MAX;
@@ -197,24 +198,56 @@ fn engine_of_programs<T: Guest>(thread: &Thread) -> Result<Engine> {
     engine.flatten().ok_or(Host::NOTSUP.into())
 }
 
-/// Becomes another program; the error is that of leaving the old one, or inside why it cannot be.
-fn become_program<T: Guest>(
-    caller: &mut Caller<'_, T>,
-    named: &Named,
-) -> std::result::Result<Errno, Error> {
-    let found = with_memory(caller, |data, memory| {
+/// Becomes another program, or has the child become it that the thread acts for: then it returns in
+/// the parent.
+fn become_program<T: Guest>(caller: &mut Caller<'_, T>, named: &Named) -> Result<(), Leave> {
+    let image = with_memory(caller, |data, memory| {
         let thread = data.thread();
         let engine = engine_of_programs::<T>(thread)?;
         Image::find(thread, &engine, named.read(memory)?)
-    });
-    match found {
-        Ok(image) => Err(image.begin(caller.data_mut().thread(), &[])),
-        Err(errno) => Ok(errno),
+    })?;
+    let thread = caller.data_mut().thread();
+    let Some(apart) = thread.take_apart() else { return Err(image.begin(thread, &[]).into()) };
+    match family::fork_admitted(thread, Some(&apart)) {
+        Ok(Forked::Parent(_)) => apart.rejoin(thread),
+        Ok(Forked::Child) => return Err(image.begin(thread, &[]).into()),
+        Err(errno) => {
+            thread.set_apart(apart);
+            return Err(Errno::from(errno).into());
+        }
+    }
+    Ok(())
+}
+
+/// Why there is no new program in this process, or the way out of the old one.
+enum Leave {
+    Stay(Errno),
+    Leave(Error),
+}
+
+impl From<Errno> for Leave {
+    fn from(errno: Errno) -> Self {
+        Leave::Stay(errno)
     }
 }
 
-fn exec<T: Guest>(mut caller: Caller<'_, T>, named: Named) -> std::result::Result<i32, Error> {
-    become_program(&mut caller, &named).map(|errno| number(Err(errno)))
+impl From<Error> for Leave {
+    fn from(error: Error) -> Self {
+        Leave::Leave(error)
+    }
+}
+
+/// As a guest's call returns it.
+fn answer(result: Result<(), Leave>) -> Result<i32, Error> {
+    match result {
+        Ok(()) => Ok(0),
+        Err(Leave::Stay(errno)) => Ok(number(Err(errno))),
+        Err(Leave::Leave(error)) => Err(error),
+    }
+}
+
+fn exec<T: Guest>(mut caller: Caller<'_, T>, named: Named) -> Result<i32, Error> {
+    answer(become_program(&mut caller, &named))
 }
 
 /// The forms that cannot fail: the process ends instead.
@@ -223,10 +256,20 @@ fn exec_or_end<T: Guest>(
     name: [u32; 2],
     args: [u32; 2],
     envs: [u32; 2],
-) -> std::result::Result<(), Error> {
+) -> Result<(), Error> {
     let named = Named { name, args, envs, search: Search::Both, path: [0, 0], lists: List::Lines };
-    become_program(&mut caller, &named)?;
-    Err(Error::host(Exit { code: STATUS_MISSING }))
+    match become_program(&mut caller, &named) {
+        Ok(()) => Ok(()),
+        Err(Leave::Leave(error)) => Err(error),
+        Err(Leave::Stay(_)) => {
+            let thread = caller.data_mut().thread();
+            let Some(apart) = thread.take_apart() else {
+                return Err(Error::host(Exit { code: STATUS_MISSING }));
+            };
+            end_child(thread, apart, STATUS_MISSING);
+            Ok(())
+        }
+    }
 }
 
 /// The flag of the calls that have one.
@@ -234,57 +277,55 @@ fn search_of(flag: u32) -> Search {
     if flag == 0 { Search::Here } else { Search::Directories }
 }
 
-/// Starts a program in a child, after these steps there; puts the child's number.
+/// Starts a program in a child, after these steps for it; puts the child's number.
 fn spawn<T: Guest>(
     mut caller: Caller<'_, T>,
     named: Named,
     [ops, ops_n]: [u32; 2],
     [signals, signals_n]: [u32; 2],
     out: u32,
-) -> std::result::Result<i32, Error> {
-    let done = with_memory(&mut caller, |data, memory| -> Result<Spawned> {
+) -> Result<i32, Error> {
+    let spawned = with_memory(&mut caller, |data, memory| -> Result<(), Leave> {
         let out = Out::for_u32(memory, out)?;
         let thread = data.thread();
         let engine = engine_of_programs::<T>(thread)?;
         let wish = named.read(memory)?;
         let ops = steps(memory, ops, ops_n)?;
         let signals = dispositions(memory, signals, signals_n)?;
-        let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
-        match family::fork(thread)? {
-            Forked::Parent(child) => {
-                drop(writing);
-                let result = result_of(&reading);
-                if result.is_err() {
-                    // It ends by itself; nobody else knows of it.
-                    let wanted = Wanted { child: Some(child), options: WaitOptions::empty() };
-                    let patient = wasmoor_host::Interrupt::default();
-                    let _ = thread.process().family.wait(wanted, &patient);
-                }
-                result?;
-                out.put_u32(child);
-                Ok(Spawned::InParent)
-            }
-            Forked::Child => {
-                drop(reading);
-                let steps = ops.iter().try_for_each(|op| op.apply(thread));
-                match steps.and_then(|()| Image::find(thread, &engine, wish)) {
-                    Ok(image) => Ok(Spawned::InChild(image.begin(thread, &signals))),
-                    Err(errno) => report(&writing, errno),
-                }
-            }
-        }
+        let prepare = |thread: &Thread| {
+            ops.iter().try_for_each(|op| op.apply(thread))?;
+            Image::find(thread, &engine, wish)
+        };
+        out.put_u32(start_child(thread, prepare, &signals)?);
+        Ok(())
     });
-    match done {
-        Ok(Spawned::InParent) => Ok(0),
-        Ok(Spawned::InChild(leave)) => Err(leave),
-        Err(errno) => Ok(number(Err(errno))),
-    }
+    answer(spawned)
 }
 
-enum Spawned {
-    InParent,
-    /// The old program is left by this error.
-    InChild(Error),
+/// Has a child become the program that is found for it; its number.
+fn start_child(
+    thread: &mut Thread,
+    find: impl FnOnce(&Thread) -> Result<Image>,
+    signals: &[(u32, bool)],
+) -> Result<u32, Leave> {
+    check_not_apart(thread)?;
+    let process = Arc::clone(thread.process());
+    process.family.admit(process.options()).map_err(Errno::from)?;
+    let apart = Apart::part(thread, None);
+    let forked = find(thread).and_then(|image| {
+        let forked = family::fork_admitted(thread, Some(&apart))?;
+        Ok((forked, image))
+    });
+    let child = match forked {
+        Ok((Forked::Child, image)) => return Err(image.begin(thread, signals).into()),
+        Ok((Forked::Parent(child), _)) => Ok(child),
+        Err(errno) => {
+            process.family.dismiss();
+            Err(errno.into())
+        }
+    };
+    apart.rejoin(thread);
+    child
 }
 
 /// What is done in the child first.
