@@ -151,12 +151,10 @@ impl State {
             }
             due.extend(Signal::new(number));
             // Those that were missed meanwhile are one.
-            let next =
-                timer.every.and_then(|every| (timer.due + every).max(now).checked_add(every));
-            let Some(every) = timer.every else { return false };
-            timer.due =
-                if timer.due + every > now { timer.due + every } else { next.unwrap_or(now) };
-            true
+            let after = |start: Instant| start.checked_add(timer.every?);
+            let next = after(timer.due).filter(|next| *next > now).or_else(|| after(now));
+            timer.due = next.unwrap_or(timer.due);
+            next.is_some()
         });
         (due, self.timers.values().map(|timer| timer.due).min())
     }

@@ -6,7 +6,7 @@
 use crate::calls::{self, Result};
 use crate::program::Guest;
 use crate::unsupported;
-use wasmoor::{ExternType, FuncType, IntoFunc, Linker, Module, SharedMemory};
+use wasmoor::{ExternType, IntoFunc, Linker, Module, SharedMemory};
 use wasmoor_wasi_p1::PREVIEW1;
 
 /// The module name of WASIX.
@@ -75,7 +75,7 @@ pub(crate) struct Offers<'a, T> {
     module: &'a Module,
 }
 
-impl<T: Guest> Offers<'_, T> {
+impl<'a, T: Guest> Offers<'a, T> {
     /// Defines a function of WASIX; it takes the place of preview 1's if there is one.
     pub(crate) fn define<P, R>(
         &mut self,
@@ -96,17 +96,18 @@ impl<T: Guest> Offers<'_, T> {
         Ok(())
     }
 
-    /// Types with which the module imports functions of WASIX, by name.
-    pub(crate) fn imports(&self) -> impl Iterator<Item = (&str, FuncType)> {
-        self.module.imports().filter_map(|import| match import.ty {
-            ExternType::Func(ty) if import.module == WASIX_32 => Some((import.name, ty)),
+    /// How many parameters the module expects of a function; `None` if it does not import it.
+    pub(crate) fn params(&self, name: &str) -> Option<usize> {
+        self.module.imports().find_map(|import| match import.ty {
+            ExternType::Func(ty) if import.module == WASIX_32 && import.name == name => {
+                Some(ty.params.len())
+            }
             _ => None,
         })
     }
 
-    /// How many parameters the module expects of a function; `None` if it does not import it.
-    pub(crate) fn params(&self, name: &str) -> Option<usize> {
-        self.imports().find(|(import, _)| *import == name).map(|(_, ty)| ty.params.len())
+    pub(crate) fn module(&self) -> &'a Module {
+        self.module
     }
 
     pub(crate) fn linker(&mut self) -> &mut Linker<T> {

@@ -197,7 +197,7 @@ pub(crate) fn spawn<T: Guest>(caller: &mut Caller<'_, T>, start: Start) -> Resul
     let options = process.options();
     let tid = process.threads.admit(options.threads_max)?;
     // From here on the thread counts, and no longer when this is dropped.
-    let ending = Ending { thread: parent.thread().sibling(tid), tid };
+    let ending = Ending { process: Arc::clone(&process), tid };
     let data = parent.thread().sibling(tid);
     let data = parent.for_thread(data);
     let mut store = Store::new(&program.engine, data).map_err(|_| again())?;
@@ -237,7 +237,7 @@ fn status(result: &Result<()>) -> u8 {
 
 /// A thread that counts as running until this is dropped.
 struct Ending {
-    thread: Thread,
+    process: Arc<Process>,
     tid: u32,
 }
 
@@ -245,7 +245,7 @@ impl Ending {
     /// The thread's function has returned.
     fn with(self, result: Result<()>) {
         if result.is_err() && !is_thread_exit(&result) {
-            self.thread.process().end(result);
+            self.process.end(result);
         }
     }
 }
@@ -253,8 +253,8 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.thread.process().end(Err(Error::usage("a function of the host panicked")));
+            self.process.end(Err(Error::usage("a function of the host panicked")));
         }
-        self.thread.process().threads.remove(self.tid);
+        self.process.threads.remove(self.tid);
     }
 }

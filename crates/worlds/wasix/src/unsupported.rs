@@ -2,7 +2,7 @@
 
 use crate::link::{Offers, WASIX_32};
 use crate::program::Guest;
-use wasmoor::{Error, ExternType, Module, Val};
+use wasmoor::{Error, ExternType, FuncType, Module, Val};
 
 /// Dynamic linking and calls, coroutines, network interfaces, snapshots, and the first form of
 /// `proc_spawn`; and what was there once.
@@ -35,22 +35,24 @@ const NAMES: &[&str] = &[
     "reflect_signature",
 ];
 
-/// The names of functions that the module imports and that only answer `nosys`.
-pub fn unsupported_imports(module: &Module) -> impl Iterator<Item = &str> {
-    module.imports().filter_map(|import| {
-        let known = import.module == WASIX_32 && NAMES.contains(&import.name);
-        (known && matches!(import.ty, ExternType::Func(_))).then_some(import.name)
+/// Those that the module imports, with the types that it imports them with.
+fn imports(module: &Module) -> impl Iterator<Item = (&str, FuncType)> {
+    module.imports().filter_map(|import| match import.ty {
+        ExternType::Func(ty) if import.module == WASIX_32 && NAMES.contains(&import.name) => {
+            Some((import.name, ty))
+        }
+        _ => None,
     })
 }
 
-/// Defines those that the module imports, with the types that it imports them with.
+/// The names of functions that the module imports and that only answer `nosys`.
+pub fn unsupported_imports(module: &Module) -> impl Iterator<Item = &str> {
+    imports(module).map(|(name, _)| name)
+}
+
+/// Defines those that the module imports.
 pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()> {
-    let wanted: Vec<_> = offers
-        .imports()
-        .filter(|(name, _)| NAMES.contains(name))
-        .map(|(name, ty)| (name.to_owned(), ty))
-        .collect();
-    for (name, ty) in wanted {
+    for (name, ty) in imports(offers.module()) {
         let answer = move |_: wasmoor::Caller<'_, T>, _: &[Val], results: &mut [Val]| match results
         {
             [Val::I32(result)] => {
@@ -59,7 +61,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
             }
             _ => Err(Error::usage("a function of WASIX that is not supported was called")),
         };
-        offers.linker().func_new(WASIX_32, &name, ty, answer)?;
+        offers.linker().func_new(WASIX_32, name, ty, answer)?;
     }
     Ok(())
 }

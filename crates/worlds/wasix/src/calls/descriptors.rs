@@ -3,12 +3,10 @@
 use super::Result;
 use crate::abi::Out;
 use crate::errno::Errno;
-use crate::link::{Offers, number, offer};
+use crate::link::{Offers, offer, offer_in_preview1};
 use crate::program::Guest;
 use crate::thread::Thread;
-use wasmoor::Caller;
 use wasmoor_host::GuestMemory;
-use wasmoor_wasi_p1::PREVIEW1;
 
 /// The flag of a descriptor that is closed when the guest becomes another program.
 pub(super) const CLOSE_ON_EXEC: u32 = 1;
@@ -20,12 +18,10 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
         fd_dup2(fd: u32, min: u32, close_on_exec: u32, out: u32);
         fd_fdflags_get(fd: u32, out: u32);
         fd_fdflags_set(fd: u32, flags: u32);
-        fd_renumber(fd: u32, to: u32);
     );
     // Libraries of WASIX import it by its old name and mean the new call.
-    offers.define_in(PREVIEW1, "fd_renumber", |mut caller: Caller<'_, T>, fd: u32, to: u32| {
-        number(renumber(caller.data_mut().thread(), fd, to))
-    })
+    offer_in_preview1!(offers, fd_renumber(fd: u32, to: u32););
+    Ok(())
 }
 
 /// A second number for a descriptor, the lowest that is free.
@@ -67,9 +63,5 @@ fn fd_fdflags_set(thread: &Thread, _: &GuestMemory<'_>, fd: u32, flags: u32) -> 
 
 /// Makes `to` a second number of a descriptor, as `dup2`: in preview 1 the descriptor is moved.
 fn fd_renumber(thread: &Thread, _: &GuestMemory<'_>, fd: u32, to: u32) -> Result {
-    renumber(thread, fd, to)
-}
-
-fn renumber(thread: &Thread, fd: u32, to: u32) -> Result {
     Ok(thread.core().table.duplicate_to(fd, to, false)?)
 }
