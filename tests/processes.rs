@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use wasmoor_tests::binary::{CACHE_VARIABLE, finish, wasmoor};
+use wasmoor_tests::binary::{CACHE_VARIABLE, Finished, finish, wasmoor};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
@@ -55,15 +55,20 @@ fn check_in(root: Option<&Path>, guest_name: &str, cases: &[(&str, End)]) -> Res
     for tier in TIERS {
         for &(function, end) in cases {
             let run = finish(command(tier, root, guest_name, function), b"", LIMIT)?;
-            let shown = format!("{tier} {function}: {} {}", run.status, run.stderr);
-            match end {
-                Answer(number) => {
-                    ensure!(run.status.success(), "{shown}");
-                    ensure!(run.stdout() == format!("{number}\n"), "{shown}{}", run.stdout());
-                }
-                Status(status) => ensure!(run.status.code() == Some(status), "{shown}"),
-            }
+            ensure_ends(&format!("{tier} {function}"), &run, end)?;
         }
+    }
+    Ok(())
+}
+
+fn ensure_ends(what: &str, run: &Finished, end: End) -> Result<()> {
+    let shown = format!("{what}: {} {}", run.status, run.stderr);
+    match end {
+        Answer(number) => {
+            ensure!(run.status.success(), "{shown}");
+            ensure!(run.stdout() == format!("{number}\n"), "{shown}{}", run.stdout());
+        }
+        Status(status) => ensure!(run.status.code() == Some(status), "{shown}"),
     }
     Ok(())
 }
@@ -260,6 +265,20 @@ fn programs_have_the_fuel_that_is_left() -> Result<()> {
             let run = run(fuel)?;
             ensure!(run.status.code() == Some(status), "{tier} {fuel}: {}", run.stderr);
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn fuel_is_for_one_process_unless_more_are_allowed() -> Result<()> {
+    const AGAIN: i32 = 6;
+    for (options, end) in [
+        (&["--fuel", "1000000"][..], Answer(AGAIN)),
+        (&["--fuel", "1000000", "--max-processes", "1"], Answer(106)),
+        (&["--max-processes", "0"], Answer(AGAIN)),
+    ] {
+        let run = finish(command_with(options, None, "vfork.wat", "limit"), b"", LIMIT)?;
+        ensure_ends(&format!("{options:?}"), &run, end)?;
     }
     Ok(())
 }

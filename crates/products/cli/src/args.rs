@@ -117,9 +117,10 @@ pub(crate) struct Run {
     /// The most threads that a WASIX guest may have at a time besides its first; with --fuel none
     #[arg(long, value_name = "N", default_value_t = 1024, help_heading = "Limits")]
     pub(crate) max_threads: u32,
-    /// The most processes that a WASIX guest may have at a time besides its first
-    #[arg(long, value_name = "N", default_value_t = 256, help_heading = "Limits")]
-    pub(crate) max_processes: u32,
+    /// The most processes that a WASIX guest may have at a time besides its first; each has all other
+    /// limits for itself, but for the time [default: 256, with --fuel 0]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_processes: Option<u32>,
     /// The most bytes that the guest may write, to files, streams and sockets together; each file,
     /// directory or link that it creates counts as 4 KiB
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, help_heading = "Limits")]

@@ -28,6 +28,8 @@ use wasmoor_wasix::{Process, Thread};
 
 /// Stack for instantiation and for what is below the guest's first frame.
 const THREAD_STACK_BYTES: usize = 1 << 20;
+/// Processes of the guest besides its first, unless fuel is counted.
+const PROCESSES_MAX_DEFAULT: u32 = 256;
 
 /// Runs the program.
 ///
@@ -177,7 +179,7 @@ fn guest_thread(
         .network(network::network(args))
         .working_dir(args.cwd.as_deref().unwrap_or("/"))
         .host_process(true)
-        .processes_max(args.max_processes)
+        .processes_max(processes_max(args))
         .build();
     let mut process = Arc::clone(thread.process());
     let end = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -265,6 +267,12 @@ fn note_unsupported(module: &Module) {
 /// Fuel is counted for one thread, so that results are the same in every run.
 fn threads_max(args: &Run) -> u32 {
     if args.fuel.is_some() { 0 } else { args.max_threads }
+}
+
+/// Each process has the fuel for itself, so it takes a word of the user for more than one.
+fn processes_max(args: &Run) -> u32 {
+    let default = if args.fuel.is_some() { 0 } else { PROCESSES_MAX_DEFAULT };
+    args.max_processes.unwrap_or(default)
 }
 
 fn store_limits(args: &Run) -> StoreLimits {
