@@ -284,6 +284,28 @@ fn fuel_is_for_one_process_unless_more_are_allowed() -> Result<()> {
 }
 
 #[test]
+fn what_a_child_compiles_is_stored() -> Result<()> {
+    let folder = folder_with_child(&std::fs::read_to_string(guest("child.wat"))?)?;
+    for function in ["exec", "spawn2"] {
+        let cache = tempfile::tempdir()?;
+        // The program that runs the other is one of them.
+        for expected in [2, 2] {
+            let options = ["--tier", "auto"];
+            let root = Some(folder.path());
+            let mut command = command_with(&options, root, "programs.wat", function);
+            command.env(CACHE_VARIABLE, cache.path().join("code"));
+            let run = finish(command, b"", LIMIT)?;
+            ensure!(!run.stderr.contains("error"), "{function}: {}", run.stderr);
+            let stored = std::fs::read_dir(cache.path().join("code"))?.flatten();
+            let is_module = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".wcode");
+            let stored = stored.filter(|entry| is_module(entry.file_name())).count();
+            ensure!(stored == expected, "{function}: {stored} modules");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn programs_have_the_time_that_is_left() -> Result<()> {
     let spins = r#"(module (func (export "_start") (loop $l (br $l))))"#;
     let folder = folder_with_child(spins)?;

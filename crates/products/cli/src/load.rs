@@ -32,6 +32,8 @@ pub(crate) struct Loaded {
     pub(crate) module: Module,
     /// Where what is compiled now is stored.
     pub(crate) entry: Option<CacheEntry>,
+    /// The cache that this run uses.
+    pub(crate) cache: Option<Cache>,
 }
 
 /// Loads the module that `run` was given.
@@ -50,7 +52,7 @@ pub(crate) fn load(args: &Run, engine: &Engine, stats: &mut Stats) -> Result<Loa
         let module = Module::deserialize_file(engine, path).map_err(in_file)?;
         stats.read = start.elapsed();
         stats.origin = "an ahead-of-time file";
-        return Ok(Loaded { module, entry: None });
+        return Ok(Loaded { module, entry: None, cache: None });
     }
     if args.no_jit {
         let what = "it holds no stored code, and --no-jit runs only what `wasmoor compile` made";
@@ -62,7 +64,7 @@ pub(crate) fn load(args: &Run, engine: &Engine, stats: &mut Stats) -> Result<Loa
     {
         stats.read = start.elapsed();
         stats.origin = "the cache";
-        return Ok(Loaded { module, entry: Some(entry) });
+        return Ok(Loaded { module, entry: Some(entry), cache: Some(cache.clone()) });
     }
     let state = file.as_ref().and_then(Cache::state_of);
     let (bytes, is_text) = input::read_module(path)?;
@@ -78,17 +80,16 @@ pub(crate) fn load(args: &Run, engine: &Engine, stats: &mut Stats) -> Result<Loa
     let loaded = match &cache {
         Some(cache) => {
             let loaded = cache.load(engine, bytes, state, &report);
-            loaded.map(|(module, entry)| Loaded { module, entry: Some(entry) })
+            loaded.map(|(module, entry)| (module, Some(entry)))
         }
-        None => {
-            Module::from_shared(engine, bytes, &report).map(|module| Loaded { module, entry: None })
-        }
+        None => Module::from_shared(engine, bytes, &report).map(|module| (module, None)),
     };
     let first = progress.finish();
     let all = start.elapsed();
     stats.validate = first.unwrap_or(all).min(all);
     stats.compile = all - stats.validate;
-    loaded.map_err(in_file)
+    let (module, entry) = loaded.map_err(in_file)?;
+    Ok(Loaded { module, entry, cache })
 }
 
 fn is_container(file: &File) -> bool {

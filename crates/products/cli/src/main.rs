@@ -17,6 +17,7 @@ mod mounts;
 mod network;
 mod outcome;
 mod overdue;
+mod programs;
 mod progress;
 mod proposals;
 mod report;

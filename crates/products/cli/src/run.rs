@@ -12,6 +12,7 @@
 use crate::args::Run;
 use crate::load::{self, Keeper};
 use crate::overdue::Overdue;
+use crate::programs::{self, Programs};
 use crate::report::{self, Failure, near, printable};
 use crate::stats::Stats;
 use crate::{hints, network, outcome, validate, values, world};
@@ -41,9 +42,9 @@ pub(crate) fn run(args: Run) -> Result<(), Failure> {
     let engine = engine(&args)?;
     let loaded = load::load(&args, &engine, &mut stats);
     let loaded = loaded.map_err(|failure| suggest_command(failure, path))?;
-    let module = loaded.module.clone();
+    let (module, programs) = (loaded.module.clone(), Programs::new(loaded.cache.clone()));
     let mut keeper = Keeper::new(loaded);
-    let (result, mut stats) = on_thread(&args, module, stats, &mut keeper)?;
+    let (result, mut stats) = on_thread(&args, module, programs, stats, &mut keeper)?;
     keeper.store_at_exit();
     if args.stats {
         if keeper.failed.is_some() {
@@ -108,6 +109,7 @@ enum Message {
 fn on_thread(
     args: &Run,
     module: Module,
+    programs: Programs,
     stats: Stats,
     keeper: &mut Keeper,
 ) -> Result<Answer, Failure> {
@@ -118,7 +120,7 @@ fn on_thread(
         let body = move || {
             let mut stats = stats;
             let starts = |deadline| drop(sender.send(Message::Starts(deadline)));
-            let result = guest_thread(args, &module, &mut stats, starts);
+            let result = guest_thread(args, &module, programs, &mut stats, starts);
             // The main thread waits for this; it cannot be gone.
             let _ = sender.send(Message::Ended(Box::new((result, stats))));
         };
@@ -169,6 +171,7 @@ fn end_stuck_guest() -> ! {
 fn guest_thread(
     args: &Run,
     module: &Module,
+    programs: Programs,
     stats: &mut Stats,
     starts: impl Fn(Overdue),
 ) -> Result<(), Failure> {
@@ -180,15 +183,18 @@ fn guest_thread(
         .working_dir(args.cwd.as_deref().unwrap_or("/"))
         .host_process(true)
         .processes_max(processes_max(args))
+        .modules(programs)
         .build();
     let mut process = Arc::clone(thread.process());
     let end = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut terms = Terms { args, fuel: args.fuel, end, starts: &starts, stats };
     let mut result = program(&mut terms, module, thread, args.invoke.as_deref());
     // What the guest becomes, program after program.
-    while let Some((module, thread)) = process.take_successor() {
+    while let Some((next, thread)) = process.take_successor() {
         process = Arc::clone(thread.process());
-        result = program(&mut terms, &module, thread, None);
+        let start = Instant::now();
+        result = program(&mut terms, &next.module, thread, None);
+        programs::store(&next, start.elapsed());
     }
     let granted = args.fuel.unwrap_or_default();
     terms.stats.fuel = terms.fuel.map(|left| granted.saturating_sub(left));

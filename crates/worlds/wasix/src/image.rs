@@ -5,10 +5,13 @@
 //! known to be one.
 
 use crate::errno::Errno;
+use crate::modules::LoadedModule;
 use crate::thread::Thread;
 use rustix::fs::{FileType, OFlags, fstat};
-use rustix::io::Errno as Host;
-use wasmoor::{Engine, Error, Module};
+use rustix::io::{Errno as Host, fcntl_dupfd_cloexec};
+use std::fs::File;
+use wasmoor::cache::Cache;
+use wasmoor::{Engine, Error};
 use wasmoor_abi::limits::MODULE_BYTES_MAX;
 use wasmoor_host::files::{self, At};
 use wasmoor_host::{Resource, Rights};
@@ -56,7 +59,7 @@ pub(crate) struct Wish {
 /// A program that is ready to begin.
 #[derive(Debug)]
 pub(crate) struct Image {
-    module: Module,
+    program: LoadedModule,
     args: Vec<Vec<u8>>,
     env: Vec<Vec<u8>>,
 }
@@ -68,10 +71,13 @@ impl Image {
     pub(crate) fn find(thread: &Thread, engine: &Engine, wish: Wish) -> Result<Image, Errno> {
         let env = wish.env.clone().unwrap_or_else(|| thread.wasi().env().to_vec());
         let mut path = wish.name.clone();
-        let mut bytes = look_for(thread, &wish, &env, &mut path)?;
+        let mut file = look_for(thread, &wish, &env, &mut path)?;
         let mut args = wish.args;
-        for _ in 0..SCRIPTS_MAX {
-            let Some((program, argument)) = script(&bytes) else { break };
+        for _ in 0..=SCRIPTS_MAX {
+            let (program, argument) = match read_program(thread, engine, &file)? {
+                Read::Module(program) => return Ok(Image { program, args, env }),
+                Read::Script(program, argument) => (program, argument),
+            };
             let own = std::mem::replace(&mut path, program.clone());
             args = [program]
                 .into_iter()
@@ -79,13 +85,9 @@ impl Image {
                 .chain([own])
                 .chain(args.into_iter().skip(1))
                 .collect();
-            bytes = read(thread, &path)?;
+            file = open(thread, &path)?;
         }
-        if !bytes.starts_with(MAGIC) {
-            return Err(no_exec());
-        }
-        let module = Module::new(engine, &bytes).map_err(|_| no_exec())?;
-        Ok(Image { module, args, env })
+        Err(no_exec())
     }
 
     /// Has the process go on as this program: what is closed then is closed, and the embedder finds
@@ -99,7 +101,7 @@ impl Image {
             thread.process().pid(),
             thread.wasi().for_program(self.args, self.env),
         );
-        thread.process().set_successor(self.module, next);
+        thread.process().set_successor(self.program, next);
         Error::host(Replaced)
     }
 }
@@ -108,18 +110,44 @@ fn no_exec() -> Errno {
     Host::NOEXEC.into()
 }
 
-/// The bytes of the program that is meant; its path is put in `path`.
+/// What a program's file holds.
+enum Read {
+    Module(LoadedModule),
+    /// The program that reads it, and an argument for that.
+    Script(Vec<u8>, Option<Vec<u8>>),
+}
+
+fn read_program(thread: &Thread, engine: &Engine, file: &File) -> Result<Read, Errno> {
+    let modules = &thread.process().options().modules;
+    if let Some(known) = modules.find(engine, file) {
+        return Ok(Read::Module(known));
+    }
+    let before = Cache::state_of(file);
+    let bytes = read(thread, file)?;
+    if let Some((program, argument)) = script(&bytes) {
+        return Ok(Read::Script(program, argument));
+    }
+    if !bytes.starts_with(MAGIC) {
+        return Err(no_exec());
+    }
+    // A file that changed while it was read is not recognised later.
+    let state = before.filter(|before| Cache::state_of(file).as_ref() == Some(before));
+    let module = modules.load(engine, bytes.into(), state).map_err(|_| no_exec())?;
+    Ok(Read::Module(module))
+}
+
+/// The file of the program that is meant; its path is put in `path`.
 fn look_for(
     thread: &Thread,
     wish: &Wish,
     env: &[Vec<u8>],
     path: &mut Vec<u8>,
-) -> Result<Vec<u8>, Errno> {
+) -> Result<File, Errno> {
     if wish.search == Search::Here || wish.name.contains(&b'/') {
-        return read(thread, path);
+        return open(thread, path);
     }
     if wish.search == Search::Both {
-        match read(thread, path) {
+        match open(thread, path) {
             Err(error) if error == Errno::from(Host::NOENT) => {}
             result => return result,
         }
@@ -134,8 +162,8 @@ fn look_for(
         }
         let directory = if directory.is_empty() { b"." } else { directory };
         *path = [directory, b"/", &wish.name].concat();
-        match read(thread, path) {
-            Ok(bytes) => return Ok(bytes),
+        match open(thread, path) {
+            Ok(file) => return Ok(file),
             Err(other) if [Host::NOENT, Host::NOTDIR].map(Errno::from).contains(&other) => {}
             Err(other) => error = other,
         }
@@ -143,8 +171,8 @@ fn look_for(
     Err(error)
 }
 
-/// The bytes of a file of the guest, charged to it while they are read.
-fn read(thread: &Thread, path: &[u8]) -> Result<Vec<u8>, Errno> {
+/// Opens a file of the guest that may be a program.
+fn open(thread: &Thread, path: &[u8]) -> Result<File, Errno> {
     let core = thread.core();
     let (directory, rest) = thread.wasi().locate(path, Rights::PATH_OPEN)?;
     let at = At { node: directory.node()?, path: &rest };
@@ -155,11 +183,16 @@ fn read(thread: &Thread, path: &[u8]) -> Result<Vec<u8>, Errno> {
     if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
         return Err(Host::ACCESS.into());
     }
-    let len = usize::try_from(about.st_size).unwrap_or(usize::MAX);
+    Ok(fcntl_dupfd_cloexec(file, 0)?.into())
+}
+
+/// The bytes of a file, charged to the guest while they are read.
+fn read(thread: &Thread, file: &File) -> Result<Vec<u8>, Errno> {
+    let len = usize::try_from(fstat(file)?.st_size).unwrap_or(usize::MAX);
     if len > MODULE_BYTES_MAX {
         return Err(no_exec());
     }
-    let meter = &core.guard.meter;
+    let meter = &thread.core().guard.meter;
     if !meter.grant_all(Resource::HostBytes, len as u64) {
         return Err(Host::NOMEM.into());
     }

@@ -2,6 +2,7 @@
 
 use crate::alarms::Alarms;
 use crate::family::{FIRST, Family};
+use crate::modules::{LoadedModule, ModuleSource, Modules};
 use crate::signals::{Action, Dispositions, Signal};
 use crate::thread::Thread;
 use crate::threads::Threads;
@@ -13,7 +14,7 @@ use rustix::termios::{OptionalActions, Termios, tcsetattr};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wasmoor::{Error, Module, StoreLimits};
+use wasmoor::{Error, StoreLimits};
 use wasmoor_host::DescriptorTable;
 use wasmoor_host::net::Network;
 use wasmoor_wasi_p1::WasiCtx;
@@ -40,7 +41,7 @@ pub struct Process {
     pub(crate) workers: Arc<Workers>,
     /// Makes instances for new threads; of the type that the store's data has.
     program: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
-    successor: Mutex<Option<(Module, Thread)>>,
+    successor: Mutex<Option<(LoadedModule, Thread)>>,
     pub(crate) dispositions: Dispositions,
     pub(crate) alarms: Alarms,
     pub(crate) family: Family,
@@ -60,6 +61,7 @@ pub(crate) struct Options {
     pub(crate) working_dir: String,
     pub(crate) is_host_process: bool,
     pub(crate) processes_max: u32,
+    pub(crate) modules: Arc<Modules>,
 }
 
 impl Process {
@@ -76,6 +78,7 @@ impl Process {
                 working_dir: "/".to_owned(),
                 is_host_process: false,
                 processes_max: PROCESSES_MAX_DEFAULT,
+                modules: Arc::default(),
             },
         }
     }
@@ -118,6 +121,7 @@ impl Process {
             lock(&self.program),
             lock(&self.terminal),
             self.options.network.hold(),
+            self.options.modules.hold(),
         );
         thread.core().hold(parents, work)
     }
@@ -213,14 +217,14 @@ impl Process {
         })
     }
 
-    pub(crate) fn set_successor(&self, module: Module, thread: Thread) {
+    pub(crate) fn set_successor(&self, module: LoadedModule, thread: Thread) {
         *lock(&self.successor) = Some((module, thread));
     }
 
     /// The program that the guest has become, once [`crate::run`] has ended for that: its module and
     /// the main thread for a new store.
     #[must_use]
-    pub fn take_successor(&self) -> Option<(Module, Thread)> {
+    pub fn take_successor(&self) -> Option<(LoadedModule, Thread)> {
         lock(&self.successor).take()
     }
 
@@ -313,6 +317,13 @@ impl ProcessBuilder {
     #[must_use]
     pub fn processes_max(mut self, processes_max: u32) -> Self {
         self.options.processes_max = processes_max;
+        self
+    }
+
+    /// Where the modules of programs come from that the guest runs; see [`ModuleSource`].
+    #[must_use]
+    pub fn modules(mut self, source: impl ModuleSource + 'static) -> Self {
+        self.options.modules = Arc::new(Modules::new(Box::new(source)));
         self
     }
 

@@ -51,8 +51,10 @@ impl FileState {
         hex(&key.finalize()[..NAME_BYTES]) + ".ref"
     }
 
-    /// Whether a change from now on shows in the times, whose clock is coarse.
-    pub(crate) fn is_settled(&self) -> bool {
+    /// Whether a change from now on shows in the times, whose clock is coarse: only then is a file in
+    /// this state the same later.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
         let [_, _, _, _, _, changed, _] = self.numbers;
         let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) else { return false };
         changed.cast_signed() >= 0 && changed + SETTLED.as_secs() < now.as_secs()
