@@ -223,6 +223,29 @@ fn children_that_are_made_when_their_program_begins() -> Result<()> {
 }
 
 #[test]
+fn the_first_form_of_spawn() -> Result<()> {
+    let folder = folder_with_child(&std::fs::read_to_string(guest("child.wat"))?)?;
+    std::fs::write(folder.path().join("cat.wasm"), wat::parse_file(guest("cat.wat"))?)?;
+    std::fs::create_dir(folder.path().join("dir"))?;
+    check_in(
+        Some(folder.path()),
+        "proc_spawn.wat",
+        &[
+            ("inherits", Answer(1030)),
+            ("pipes", Answer(61_006)),
+            ("nothing", Answer(1000)),
+            ("elsewhere", Answer(1030)),
+            ("nowhere", Answer(44)),
+            ("missing", Answer(4404)),
+            ("log", Answer(58)),
+            ("own_root", Answer(58)),
+            ("own_directories", Answer(58)),
+            ("at_the_end", Answer(78)),
+        ],
+    )
+}
+
+#[test]
 fn a_step_that_waits_ends_with_the_time() -> Result<()> {
     let folder = folder_with_child(r#"(module (func (export "_start")))"#)?;
     let directory = std::fs::File::open(folder.path())?;

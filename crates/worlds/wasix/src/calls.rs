@@ -10,6 +10,7 @@ pub(crate) mod epoll;
 pub(crate) mod files;
 pub(crate) mod futex;
 pub(crate) mod polling;
+pub(crate) mod proc_spawn;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod signals;

@@ -44,6 +44,7 @@ pub fn add_to_linker<T: Guest>(linker: &mut Linker<T>, module: &Module) -> wasmo
     calls::files::offer(&mut offers)?;
     calls::futex::offer(&mut offers)?;
     calls::polling::offer(&mut offers)?;
+    calls::proc_spawn::offer(&mut offers)?;
     calls::processes::offer(&mut offers)?;
     calls::programs::offer(&mut offers)?;
     calls::signals::offer(&mut offers)?;

@@ -4,8 +4,7 @@ use crate::link::{Offers, WASIX_32};
 use crate::program::Guest;
 use wasmoor::{Error, ExternType, FuncType, Module, Val};
 
-/// Dynamic linking and calls, coroutines, network interfaces, snapshots, and the first form of
-/// `proc_spawn`; and what was there once.
+/// Dynamic linking and calls, coroutines, network interfaces, snapshots; and what was there once.
 const NAMES: &[&str] = &[
     "call_dynamic",
     "closure_allocate",
@@ -31,7 +30,6 @@ const NAMES: &[&str] = &[
     "port_route_remove",
     "port_unbridge",
     "proc_snapshot",
-    "proc_spawn",
     "reflect_signature",
 ];
 

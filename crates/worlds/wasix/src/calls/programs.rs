@@ -107,7 +107,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
 
 /// How a list of strings lies in memory.
 #[derive(Clone, Copy)]
-enum List {
+pub(super) enum List {
     /// Lines of one text.
     Lines,
     /// Pointers to strings that end with a NUL.
@@ -115,17 +115,17 @@ enum List {
 }
 
 /// Where a wish lies in memory: pairs of an address and a length.
-struct Named {
-    name: [u32; 2],
-    args: [u32; 2],
-    envs: [u32; 2],
-    search: Search,
-    path: [u32; 2],
-    lists: List,
+pub(super) struct Named {
+    pub(super) name: [u32; 2],
+    pub(super) args: [u32; 2],
+    pub(super) envs: [u32; 2],
+    pub(super) search: Search,
+    pub(super) path: [u32; 2],
+    pub(super) lists: List,
 }
 
 impl Named {
-    fn read(&self, memory: &GuestMemory<'_>) -> Result<Wish> {
+    pub(super) fn read(&self, memory: &GuestMemory<'_>) -> Result<Wish> {
         let [path, path_len] = self.path;
         Ok(Wish {
             name: text(memory, self.name[0], self.name[1], PATH_BYTES_MAX as u32)?,
@@ -192,7 +192,7 @@ fn string(memory: &GuestMemory<'_>, addr: u32, max: u32) -> Option<Result<Vec<u8
 ///
 /// # Errors
 /// `notsup` for a guest that may run none: before it can have anything copied for that.
-fn engine_of_programs<T: Guest>(thread: &Thread) -> Result<Engine> {
+pub(super) fn engine_of_programs<T: Guest>(thread: &Thread) -> Result<Engine> {
     let process = thread.process();
     let engine = process.options().is_host_process.then(|| program::engine::<T>(process));
     engine.flatten().ok_or(Host::NOTSUP.into())
@@ -220,7 +220,7 @@ fn become_program<T: Guest>(caller: &mut Caller<'_, T>, named: &Named) -> Result
 }
 
 /// Why there is no new program in this process, or the way out of the old one.
-enum Leave {
+pub(super) enum Leave {
     Stay(Errno),
     Leave(Error),
 }
@@ -238,7 +238,7 @@ impl From<Error> for Leave {
 }
 
 /// As a guest's call returns it.
-fn answer(result: Result<(), Leave>) -> Result<i32, Error> {
+pub(super) fn answer(result: Result<(), Leave>) -> Result<i32, Error> {
     match result {
         Ok(()) => Ok(0),
         Err(Leave::Stay(errno)) => Ok(number(Err(errno))),
@@ -303,7 +303,7 @@ fn spawn<T: Guest>(
 }
 
 /// Has a child become the program that is found for it; its number.
-fn start_child(
+pub(super) fn start_child(
     thread: &mut Thread,
     find: impl FnOnce(&Thread) -> Result<Image>,
     signals: &[(u32, bool)],

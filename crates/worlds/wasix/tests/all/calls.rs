@@ -280,6 +280,8 @@ const PROGRAMS: &[Row<'_>] = &[(
             &[END, 1, END, 1, END, 1, END, 1, END, 1, 0, 0, 0, OUT],
             NOTSUP,
         ),
+        ("proc_spawn", "iiiiiiiiiiiii", &[END, 1, 0, END, 1, END, 1, 0, 0, 0, END, 1, OUT], NOTSUP),
+        ("proc_fork_env", "i", &[OUT], NOTSUP),
         ("proc_spawn3", PROC_SPAWN, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, END - 3], MEMORY),
     ],
     &[],
