@@ -10,8 +10,9 @@ use crate::limits::PATH_BYTES_MAX;
 use crate::mount::Node;
 use crate::path::GuestPath;
 use crate::resolve::Resolver;
+use crate::stat::FileKind;
 use rustix::fd::AsRawFd;
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fstat};
 use rustix::io::{Errno, Result};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -80,6 +81,30 @@ impl WorkingDir {
         Ok(())
     }
 
+    /// Goes to a directory that is open.
+    ///
+    /// # Errors
+    /// `ENOTDIR` for anything else, `ENOENT` where no path of the guest leads to it any more.
+    pub fn change_to(&self, resolver: &Resolver, descriptor: &Descriptor) -> Result<()> {
+        let directory = descriptor.node()?;
+        if directory.kind()? != FileKind::Directory {
+            return Err(Errno::NOTDIR);
+        }
+        for mount in &self.mounts {
+            let Some(rest) = beneath_mount(mount.descriptor.node()?, directory) else { continue };
+            let path = normal(&mount.name, &rest);
+            let (covering, rest, _) = self.find(&path)?;
+            let at = At { node: covering.node()?, path: &rest };
+            let found = files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, false);
+            // Another mount may cover the path, or another directory have got its name.
+            if found.is_ok_and(|found| is_same(&found, directory)) {
+                *self.path.write().unwrap_or_else(PoisonError::into_inner) = path;
+                return Ok(());
+            }
+        }
+        Err(Errno::NOENT)
+    }
+
     /// The name of a mount in normal form.
     fn name_of(&self, mount: &Arc<Descriptor>) -> Option<&[u8]> {
         let is_it = |mounted: &&Mounted| Arc::ptr_eq(&mounted.descriptor, mount);
@@ -115,6 +140,14 @@ impl WorkingDir {
         }
         Ok((Arc::clone(&mount.descriptor), GuestPath::new(&rest)?, full))
     }
+}
+
+fn is_same(one: &Node, other: &Node) -> bool {
+    let identity = |node: &Node| {
+        let about = fstat(node.fd().ok()?).ok()?;
+        Some((about.st_dev, about.st_ino))
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// The path of an open directory from its mount on, as the system knows both; `None` where it does not
@@ -198,6 +231,44 @@ mod tests {
         assert_eq!(dir.path(), b"/job");
         assert!(dir.locate(b"x").is_ok() && dir.locate(b"/job/x").is_ok());
         assert_eq!(dir.locate(b"/x").map(|_| ()), Err(Errno::NOENT));
+    }
+
+    #[test]
+    fn going_to_a_directory_that_is_open() {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["inner/deep", "other", "moved"] {
+            std::fs::create_dir_all(root.path().join(path)).unwrap();
+        }
+        std::fs::write(root.path().join("file"), "").unwrap();
+        let inner = root.path().join("inner");
+        // `other` of the first mount cannot be reached: the third covers its path.
+        let dir = mounted(&[(root.path(), "/data"), (&inner, "/in"), (&inner, "/data/other")]);
+        let resolver = Resolver::new();
+        let open = |host: &std::path::Path, path: &[u8]| {
+            let node = Mount::open(host, "x", false).unwrap().into_parts().1;
+            let path = GuestPath::new(path).unwrap();
+            let at = At { node: &node, path: &path };
+            let opened = files::open(&resolver, at, OFlags::RDONLY, true).unwrap();
+            Descriptor::mount("x".to_owned(), opened)
+        };
+        let moved = open(root.path(), b"moved");
+        std::fs::rename(root.path().join("moved"), root.path().join("elsewhere")).unwrap();
+        let removed = open(root.path(), b"inner/deep");
+        for (descriptor, expect) in [
+            (open(root.path(), b"."), Ok("/data")),
+            (open(root.path(), b"inner"), Ok("/data/other")),
+            (open(&inner, b"deep"), Ok("/data/other/deep")),
+            (moved, Ok("/data/elsewhere")),
+            (open(root.path(), b"other"), Err(Errno::NOENT)),
+            (open(root.path(), b"file"), Err(Errno::NOTDIR)),
+            (Descriptor::new(crate::Object::Null), Err(Errno::NOTDIR)),
+        ] {
+            let gone = dir.change_to(&resolver, &descriptor).map(|()| dir.path());
+            assert_eq!(gone, expect.map(|path: &str| path.as_bytes().to_vec()));
+        }
+        std::fs::remove_dir(root.path().join("inner/deep")).unwrap();
+        assert_eq!(dir.change_to(&resolver, &removed), Err(Errno::NOENT));
+        assert_eq!(dir.path(), b"/data/elsewhere");
     }
 
     #[test]

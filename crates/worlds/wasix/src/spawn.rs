@@ -19,6 +19,7 @@ pub(crate) enum FdOp {
     Duplicate { from: u32, to: u32 },
     Open(Box<Open>),
     ChangeDir(Vec<u8>),
+    ChangeToDir(u32),
     Unknown,
 }
 
@@ -68,6 +69,7 @@ impl FdOp {
                 extended: memory.read_u16(base + 50)?,
             })),
             3 => FdOp::ChangeDir(path()?),
+            4 => FdOp::ChangeToDir(word(4)?),
             _ => FdOp::Unknown,
         })
     }
@@ -75,7 +77,7 @@ impl FdOp {
     /// Does the step.
     ///
     /// # Errors
-    /// As the calls that do the same; `notsup` for going to the directory of a descriptor.
+    /// As the calls that do the same; `notsup` for what is unknown.
     pub(crate) fn apply(&self, thread: &Thread) -> Result<(), Errno> {
         let core = thread.core();
         match self {
@@ -95,6 +97,10 @@ impl FdOp {
             FdOp::ChangeDir(path) => {
                 let dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
                 Ok(dir.change(&core.resolver, path)?)
+            }
+            FdOp::ChangeToDir(fd) => {
+                let dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
+                Ok(dir.change_to(&core.resolver, &*core.table.get(*fd)?)?)
             }
             FdOp::Unknown => Err(Host::NOTSUP.into()),
         }
