@@ -10,7 +10,7 @@ use std::time::Duration;
 use wasmoor_tests::binary::{CACHE_VARIABLE, Finished, finish, wasmoor};
 
 const LIMIT: Duration = Duration::from_secs(60);
-const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
+const TIERS: [&str; 4] = ["auto", "baseline", "optimizing", "mixed:7"];
 
 fn guest(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("wasix").join(name)
@@ -107,6 +107,44 @@ fn signals() -> Result<()> {
             ("inherited_at_the_end", Answer(78)),
         ],
     )
+}
+
+#[test]
+fn checkpoints() -> Result<()> {
+    check(
+        "checkpoints.wat",
+        &[
+            ("twice", Answer(5)),
+            ("zero_is_one", Answer(1)),
+            ("copied", Answer(43)),
+            ("depths", Answer(1000)),
+            ("snapshot_outside", Answer(78)),
+            ("value_outside", Answer(78)),
+            ("at_the_end", Answer(10)),
+            ("restore_outside", Status(134)),
+            ("never_saved", Status(1)),
+            ("changed", Status(1)),
+            ("other_half_changed", Status(1)),
+            ("user_changed", Answer(6)),
+            ("out_of_a_raise", Answer(13)),
+            ("out_of_a_loop", Answer(17)),
+            ("out_of_a_sleep", Answer(17)),
+            ("after_a_fork", Answer(43042)),
+        ],
+    )?;
+    check("checkpoints_threads.wat", &[("own", Answer(42)), ("of_another", Status(1))])?;
+    for (module, function) in
+        [("checkpoints.wat", "never_saved"), ("checkpoints_threads.wat", "of_another")]
+    {
+        let run = finish(command("auto", None, module, function), b"", LIMIT)?;
+        let says = "got a snapshot that this thread did not make, or whose function has returned";
+        ensure!(
+            run.stderr.contains(says) && run.stderr.contains("wasm backtrace"),
+            "{}",
+            run.stderr
+        );
+    }
+    Ok(())
 }
 
 #[test]
@@ -460,6 +498,10 @@ fn programs_of_2023_fork_and_run_others() -> Result<()> {
             ("example-fork.wasm", &["Parent has x = 0", "Child has x = 2", ") exited with 0"][..]),
             ("example-execve.wasm", &["Main program started", "hi-from-child", "hi-from-parent"]),
             ("crate-example-spawn.wasm", &["Child pid: ", "Child status 0"]),
+            (
+                "example-fork-longjmp.wasm",
+                &["Parent has x = 0", "Child has x = 2", ") exited with 5"],
+            ),
         ] {
             let mut command = Command::new(wasmoor());
             command.args(["run", "--tier", tier, "--dir"]);

@@ -89,6 +89,30 @@ const CASES: &[Case] = &[
                  condvar1 thread exit\nall done\n",
     },
     Case { module: "legacy-2023/example-sleep.wasm", options: &[], stdin: "", stdout: "" },
+    Case {
+        module: "legacy-2023/example-longjmp.wasm",
+        options: &[],
+        stdin: "",
+        stdout: "(A1)\n(B1)\n(A2) r=10001\n(B2) r=20001\n(A3) r=10002\n(B3) r=20002\n\
+                 (A4) r=10003\n",
+    },
+    Case {
+        module: "legacy-2023/example-stack.wasm",
+        options: &[],
+        stdin: "",
+        stdout: "before long jump\nafter long jump [val=10]\n\
+                 before long jump\nafter long jump [val=20]\n",
+    },
+    Case { module: "legacy-2023/dash.wasm", options: &[], stdin: "echo 2", stdout: "2\n" },
+    // Errors of a shell go back to where it reads the next command.
+    Case {
+        module: "legacy-2023/dash.wasm",
+        options: &[],
+        stdin: "f() { return 7; }; f; echo $?\ncommand shift 5; echo $?\n\
+                x=$(echo sub; echo two); echo $x\n\
+                for i in 1 2 3; do test $i = 2 && break; done; echo $i\ntrap 'echo bye' EXIT\n",
+        stdout: "7\n2\nsub two\n2\nbye\n",
+    },
 ];
 
 /// Lines, sorted: threads print in any order.

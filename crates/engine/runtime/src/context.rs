@@ -3,6 +3,7 @@
 //! Their layouts are those of `wasmoor_abi::vmctx`; constant assertions below hold the two
 //! together.
 
+use crate::arch::KEPT_REGISTERS;
 use crate::store::StoreInner;
 use std::mem::{MaybeUninit, offset_of};
 use std::sync::atomic::{AtomicU32, AtomicUsize};
@@ -33,6 +34,10 @@ pub struct StoreContext {
     pub store: *mut StoreInner,
     /// Where a caught exception goes on.
     pub landing: Landing,
+    /// What the capturing stub has captured.
+    pub captured: Captured,
+    /// How a checkpoint goes on.
+    pub resumption: Resumption,
 }
 
 /// Where code goes on that caught an exception, for the stubs.
@@ -51,6 +56,35 @@ pub struct Landing {
     pub exception: Address,
 }
 
+/// Registers that calls keep, as wasm had them when it called a host function through
+/// [`crate::arch::host_call_capturing`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Captured {
+    /// That stub's frame pointer; 0: no such function runs, or it has called one that has returned.
+    pub stub_fp: Address,
+    /// In the order of [`crate::arch::KEPT_REGISTERS`].
+    pub registers: [u64; KEPT_REGISTERS],
+}
+
+/// How wasm goes on at a checkpoint, for the stub.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resumption {
+    /// Code address.
+    pub pc: Address,
+    /// Stack pointer, and where the words are written to.
+    pub sp: Address,
+    /// Frame pointer.
+    pub fp: Address,
+    /// The registers that calls keep.
+    pub registers: [u64; KEPT_REGISTERS],
+    /// Address of the words.
+    pub source: Address,
+    /// Their number.
+    pub words: usize,
+}
+
 const _: () = {
     assert!(offset_of!(StoreContext, stack_limit) == vmctx::STORE_STACK_LIMIT as usize);
     assert!(offset_of!(StoreContext, fuel) == vmctx::STORE_FUEL as usize);
@@ -66,6 +100,12 @@ pub const STORE_COMPILE_STACK_TOP: usize = offset_of!(StoreContext, compile_stac
 
 /// Offset of [`StoreContext::landing`], for the stub.
 pub const STORE_LANDING: usize = offset_of!(StoreContext, landing);
+
+/// Offset of [`StoreContext::captured`], for the stub.
+pub const STORE_CAPTURED: usize = offset_of!(StoreContext, captured);
+
+/// Offset of [`StoreContext::resumption`], for the stub.
+pub const STORE_RESUMPTION: usize = offset_of!(StoreContext, resumption);
 
 /// The fixed part of an instance's context block.
 #[repr(C)]

@@ -1,6 +1,7 @@
 //! What can go wrong: one error type at the edge, small enums inside.
 
 use crate::backtrace::Backtrace;
+use crate::checkpoint::Restore;
 use crate::store::StoreId;
 use crate::types::UnknownType;
 use crate::value::ExnRefId;
@@ -42,6 +43,8 @@ pub enum ErrorKind {
     Exception(Exception),
     /// A host function failed.
     Host(HostFailure),
+    /// No failure: a guest goes on at a checkpoint, once this has left what was called since.
+    Restore(Restore),
     /// A limit of the store or the engine was reached by the host's own request.
     Limit(String),
     /// Every slot of the engine's pool is in use, and the pool is strict.
@@ -194,6 +197,11 @@ impl Error {
         }
     }
 
+    /// Whether it leads to a checkpoint.
+    pub(crate) fn is_restore(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Restore(_))
+    }
+
     pub(crate) fn backtrace_mut(&mut self) -> Option<&mut Backtrace> {
         match &mut *self.0 {
             ErrorKind::Trap(trap) => Some(&mut trap.backtrace),
@@ -272,6 +280,9 @@ impl fmt::Display for Error {
                 write!(f, "uncaught wasm exception: {}", exception.description)
             }
             ErrorKind::Host(failure) => failure.error.fmt(f),
+            ErrorKind::Restore(_) => {
+                f.write_str("a guest was to go on at a checkpoint, and the host did not let it")
+            }
             ErrorKind::Limit(what) => f.write_str(what),
             ErrorKind::PoolExhausted { slots_max } => {
                 write!(f, "all {slots_max} slots of the pool are in use")

@@ -353,6 +353,7 @@ impl StoreInner {
         if !unsafe { search.stack() } {
             return;
         }
+        search.checkpoints();
         search.tables_and_globals();
         search.host();
         search.values();
@@ -410,6 +411,13 @@ impl Search<'_> {
             }
         });
         true
+    }
+
+    /// Stacks that may be put back.
+    fn checkpoints(&mut self) {
+        let checkpoints = std::mem::take(&mut self.store.checkpoints);
+        checkpoints.words().for_each(|bits| self.word(bits));
+        self.store.checkpoints = checkpoints;
     }
 
     fn tables_and_globals(&mut self) {

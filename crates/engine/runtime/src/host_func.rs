@@ -62,6 +62,22 @@ impl HostFuncDefinition {
         HostFuncDefinition { stub: stub as *const () as Address, ty, stack_bytes, entry, data }
     }
 
+    /// The same function, in which checkpoints can be made ([`StoreInner::checkpoint`]).
+    ///
+    /// # Panics
+    /// When it has parameters or results that are floats or vectors, more parameters than there are
+    /// registers, or more than one result.
+    #[must_use]
+    pub fn capturing(mut self) -> Self {
+        assert!(
+            is_integers(&self.ty) && self.stack_bytes == 0,
+            "a function in which checkpoints are made has few integers as parameters"
+        );
+        let stub: unsafe extern "C" fn() = arch::host_call_capturing;
+        self.stub = stub as *const () as Address;
+        self
+    }
+
     /// The type.
     #[must_use]
     pub fn ty(&self) -> &FuncType {
@@ -103,9 +119,18 @@ pub unsafe fn host_call<D: 'static>(
         ((*context.store).store, &*context.data.cast::<D>(), &mut *registers)
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        f(store, data, registers)?;
         // SAFETY: `f` is done, so nothing else refers to the store.
-        unsafe { serve_at_return(store) }
+        let serve = || unsafe { serve_at_return(store) };
+        match f(store, data, registers) {
+            Ok(()) => serve(),
+            Err(error) => {
+                // A guest that goes from checkpoint to checkpoint must be stopped, too.
+                if error.is_restore() {
+                    serve()?;
+                }
+                Err(error)
+            }
+        }
     }));
     let pending = match outcome {
         Ok(Ok(())) => return 0,

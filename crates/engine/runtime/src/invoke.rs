@@ -113,6 +113,9 @@ unsafe fn invoke_through(
         CURRENT.set(context);
         let status = stub(frame, func.vmctx, code, context);
         CURRENT.set(former);
+        if !(*store).checkpoints.is_empty() {
+            (&mut *store).forget_ended();
+        }
         if outermost {
             (*store).poll.set_running(0);
             if !former.is_null() {

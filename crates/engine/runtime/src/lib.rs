@@ -10,6 +10,7 @@
 
 pub mod arch;
 mod backtrace;
+mod checkpoint;
 mod compiled;
 mod const_eval;
 pub mod context;
@@ -43,6 +44,7 @@ mod unwind;
 mod value;
 
 pub use backtrace::{Backtrace, Frame};
+pub use checkpoint::{CheckpointKey, NoCheckpoint, Restore};
 pub use compiled::{CompileStats, CompiledModule};
 pub use deadline::Deadline;
 pub use engine::{Compilers, Engine, EngineConfig, Plan};

@@ -15,12 +15,12 @@ use crate::const_eval::eval;
 use crate::context::{Address, VmctxHeader};
 use crate::entities::*;
 use crate::error::Error;
-use crate::host_func::{Panic, with_backtrace};
+use crate::host_func::Panic;
 use crate::instance::Instance;
 use crate::poll::serve_at_return;
 use crate::store::{Pending, StoreInner};
 pub(crate) use crate::threads::{memory_notify, memory_wait32, memory_wait64};
-use crate::unwind::STATUS_LEAVE;
+use crate::unwind::{STATUS_LEAVE, leave_with};
 pub(crate) use crate::unwind::{throw, throw_ref};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -70,8 +70,10 @@ pub(crate) unsafe fn answer(
 ) -> Answer {
     let pending = match outcome {
         Ok(Ok(value)) => return Answer { value, status: 0 },
-        // SAFETY: the caller's promise.
-        Ok(Err(error)) => Pending::Error(unsafe { with_backtrace(store, error) }),
+        Ok(Err(error)) => {
+            // SAFETY: the caller's promise.
+            return Answer { value: 0, status: unsafe { leave_with(store, error) }.into() };
+        }
         Err(panic) => Pending::Panic(Panic(panic)),
     };
     // SAFETY: the caller's promise.

@@ -21,11 +21,13 @@
 #![allow(unsafe_code)]
 
 use crate::backtrace::Backtrace;
-use crate::context::{Address, StoreContext};
+use crate::context::Address;
 use crate::error::{Error, ErrorKind, Trap};
 use crate::invoke::current_store;
+use crate::libcalls::Answer;
 use crate::pool::thread_number;
 use crate::store::{Pending, StoreInner};
+use crate::unwind::STATUS_LEAVE;
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -318,9 +320,9 @@ impl InterruptHandle {
     }
 }
 
-/// Serves the requests of the store that runs on this thread. Answers null to go on, or the
-/// store's context after recording why the guest must be left.
-pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext {
+/// Serves the requests of the store that runs on this thread. Answers the store's context, and 0 to
+/// go on, or what the stub does instead after that has been recorded.
+pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> Answer {
     let context = current_store();
     // SAFETY: the stub runs on a thread that executes wasm of this store, and nothing else uses
     // the store meanwhile.
@@ -332,8 +334,12 @@ pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext 
         serve((*context).store, Some(pc))
     }));
     let pending = match served {
-        Ok(Ok(())) => return std::ptr::null_mut(),
+        Ok(Ok(())) => return Answer { value: 0, status: 0 },
         Ok(Err(mut error)) => {
+            // SAFETY: as above.
+            if let Some(status) = unsafe { (&mut *(*context).store).resume(&error) } {
+                return Answer { value: context as usize as u64, status: status.into() };
+            }
             if let Some(backtrace) = error.backtrace_mut() {
                 // SAFETY: the stub's frame is a link of the chain, as if the poll had called it:
                 // the polling instruction's address is its return address.
@@ -349,7 +355,7 @@ pub(crate) extern "C" fn serve_from_stub(stub_fp: Address) -> *mut StoreContext 
     };
     // SAFETY: as above.
     unsafe { (*(*context).store).set_pending(pending) };
-    context
+    Answer { value: context as usize as u64, status: STATUS_LEAVE.into() }
 }
 
 /// Serves the requests, if there are any, where a host function or libcall returns to wasm.

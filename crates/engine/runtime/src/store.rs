@@ -7,7 +7,8 @@
 
 #![allow(unsafe_code)]
 
-use crate::context::{FuncRef, HostContext, Landing, StoreContext};
+use crate::checkpoint::Checkpoints;
+use crate::context::{Captured, FuncRef, HostContext, Landing, Resumption, StoreContext};
 use crate::engine::Engine;
 use crate::entities::*;
 use crate::error::{Error, ErrorKind};
@@ -32,6 +33,12 @@ use wasmoor_memory::{MemoryPlan, SharedMemory};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StoreId(u64);
 
+impl StoreId {
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// The untyped part of a store.
 #[derive(Debug)]
 pub struct StoreInner {
@@ -46,6 +53,7 @@ pub struct StoreInner {
     pub(crate) globals: PrimaryMap<GlobalId, GlobalEntity>,
     pub(crate) tags: PrimaryMap<TagId, TagEntity>,
     pub(crate) exceptions: Exceptions,
+    pub(crate) checkpoints: Checkpoints,
     #[allow(clippy::vec_box, reason = "code holds the addresses of their parts")]
     host_funcs: Vec<Box<HostFunc>>,
     extern_refs: Vec<Box<dyn Any + Send + Sync>>,
@@ -122,6 +130,8 @@ impl StoreInner {
                 compile_stack_top: 0,
                 store: ptr::null_mut(),
                 landing: Landing::default(),
+                captured: Captured::default(),
+                resumption: Resumption::default(),
             },
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
@@ -132,6 +142,7 @@ impl StoreInner {
             globals: PrimaryMap::new(),
             tags: PrimaryMap::new(),
             exceptions: Exceptions::default(),
+            checkpoints: Checkpoints::default(),
             host_funcs: Vec::new(),
             extern_refs: Vec::new(),
             meter: Meter::default(),

@@ -32,6 +32,8 @@ use wasmoor_codegen::registry;
 pub(crate) const STATUS_LEAVE: u32 = 1;
 /// The same: go on at the store context's [`Landing`].
 pub(crate) const STATUS_LAND: u32 = 2;
+/// The same: go on at the store context's [`Resumption`](crate::context::Resumption).
+pub(crate) const STATUS_RESUME: u32 = 3;
 
 /// Values of an exception that its message shows.
 const VALUES_SHOWN_MAX: usize = 4;
@@ -98,8 +100,10 @@ unsafe fn throw_with(
     let pending = match outcome {
         Ok(Ok(None)) => return Answer { value: 0, status: STATUS_LAND.into() },
         Ok(Ok(Some(error))) => Pending::Error(error),
-        // SAFETY: as above.
-        Ok(Err(error)) => Pending::Error(unsafe { with_backtrace(store, error) }),
+        Ok(Err(error)) => {
+            // SAFETY: as above.
+            return Answer { value: 0, status: unsafe { leave_with(store, error) }.into() };
+        }
         Err(panic) => Pending::Panic(Panic(panic)),
     };
     // SAFETY: as above.
@@ -120,6 +124,21 @@ pub(crate) unsafe fn throw_error(store: *mut StoreInner, error: Error) -> u32 {
             && land(store, exception.handle())
         {
             return STATUS_LAND;
+        }
+        leave_with(store, error)
+    }
+}
+
+/// Where an error that no wasm code catches goes: to a checkpoint of this activation if it leads
+/// there, else out of wasm. Answers the stub's status.
+///
+/// # Safety
+/// Wasm of this store called the host, which is done; nothing else refers to the store.
+pub(crate) unsafe fn leave_with(store: *mut StoreInner, error: Error) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let Some(status) = (&mut *store).resume(&error) {
+            return status;
         }
         (*store).set_pending(Pending::Error(with_backtrace(store, error)));
     }

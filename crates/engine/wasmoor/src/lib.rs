@@ -30,6 +30,7 @@
 mod artifact;
 #[cfg(unix)]
 pub mod cache;
+mod checkpoint;
 mod config;
 mod entities;
 mod exception;
@@ -81,6 +82,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub mod raw {
     pub use wasmoor_codegen as codegen;
     pub use wasmoor_runtime as runtime;
+
+    pub use crate::checkpoint::{Capturing, checkpoint, checkpoints_kept, restore};
+    pub use wasmoor_runtime::{CheckpointKey, NoCheckpoint};
 
     /// The tier of tests in which every call runs code of either compiler, as a generator that
     /// starts from the seed decides anew each time. A guest on one thread sees the same choices

@@ -1,8 +1,8 @@
 //! The stubs between host and wasm code, one file per architecture.
 //!
-//! A port provides: `enter` (host to wasm), `host_call` (wasm to host function), `lazy_stub` and
-//! the thunks that lead to it, the same for mixed modules, `poll_stub`, a shim per libcall, `unwind_to_entry`, and
-//! `CONVENTION`.
+//! A port provides: `enter` (host to wasm), `host_call` (wasm to host function, also one that captures
+//! registers, and what goes on at a checkpoint), `lazy_stub` and the thunks that lead to it, the same
+//! for mixed modules, `poll_stub`, a shim per libcall, `unwind_to_entry`, and `CONVENTION`.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -22,7 +22,7 @@
 
 use crate::context::*;
 use crate::libcalls;
-use crate::unwind::STATUS_LAND;
+use crate::unwind::{STATUS_LAND, STATUS_RESUME};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 use wasmoor_abi::call::Convention;
@@ -35,6 +35,17 @@ pub const CONVENTION: Convention = wasmoor_abi::call::X86_64;
 const RECORD_FORMER_ENTRY: isize = -64;
 /// Distance from an entry record to the former `exit_fp`.
 const RECORD_FORMER_EXIT: isize = -72;
+
+/// Distance from an entry record to the stack pointer when it calls wasm, less stack arguments.
+const RECORD_SP: usize = 80;
+
+/// How many registers calls keep: rbx, r12, r13, r14, r15.
+pub const KEPT_REGISTERS: usize = 5;
+
+/// The end of the frames, and arguments, of the wasm that was entered with this record.
+pub(crate) fn entry_sp(entry_fp: Address) -> Address {
+    entry_fp.saturating_sub(RECORD_SP)
+}
 
 /// `(entry_fp, exit_fp)` as they were before the entry with this record.
 ///
@@ -191,16 +202,17 @@ unsafe extern "C" fn leave() {
 pub unsafe extern "C" fn unwind_to_entry(store: *mut StoreContext) -> ! {
     naked_asm!(
         "mov rbp, [rdi + {entry}]",
-        "lea rsp, [rbp - 80]",
+        "lea rsp, [rbp - {record_sp}]",
         "mov eax, 1",
         "jmp {leave}",
         entry = const STORE_ENTRY,
+        record_sp = const RECORD_SP,
         leave = sym leave,
     )
 }
 
 /// Goes on after the host was called and does not return to where it was called from: with rdi,
-/// the store context, and eax, the status, either at its landing or out of wasm.
+/// the store context, and eax, the status, at its landing, at a checkpoint, or out of wasm.
 ///
 /// # Safety
 /// Jumped to by this file alone, in a frame below those that are left, where no Rust frame has
@@ -208,6 +220,8 @@ pub unsafe extern "C" fn unwind_to_entry(store: *mut StoreContext) -> ! {
 #[unsafe(naked)]
 unsafe extern "C" fn depart() {
     naked_asm!(
+        "cmp eax, {resume_status}",
+        "je {resume}",
         "cmp eax, {land}",
         "jne {unwind}",
         "mov rbp, [rdi + {landing} + {fp}]",
@@ -215,6 +229,8 @@ unsafe extern "C" fn depart() {
         "mov rax, [rdi + {landing} + {handle}]",
         "mov rdx, [rdi + {landing} + {exception}]",
         "jmp [rdi + {landing} + {pc}]",
+        resume_status = const STATUS_RESUME,
+        resume = sym resume,
         land = const STATUS_LAND,
         landing = const STORE_LANDING,
         fp = const offset_of!(Landing, fp),
@@ -223,6 +239,40 @@ unsafe extern "C" fn depart() {
         exception = const offset_of!(Landing, exception),
         pc = const offset_of!(Landing, pc),
         unwind = sym unwind_to_entry,
+    )
+}
+
+/// Goes on at the checkpoint that the store context (in rdi) has a [`Resumption`] of: writes back
+/// its frames, from where the stack pointer then is, so that nothing in use is written over.
+///
+/// # Safety
+/// Jumped to by this file alone, after [`StoreInner::resume`](crate::StoreInner) has filled the
+/// [`Resumption`] for the innermost activation, where no Rust frame of it has anything left to drop.
+#[unsafe(naked)]
+unsafe extern "C" fn resume() {
+    naked_asm!(
+        "lea r11, [rdi + {resumption}]",
+        "mov rsp, [r11 + {sp}]",
+        "mov rdi, rsp",
+        "mov rsi, [r11 + {source}]",
+        "mov rcx, [r11 + {words}]",
+        "cld",
+        "rep movsq",
+        "mov rbp, [r11 + {fp}]",
+        "mov rbx, [r11 + {registers}]",
+        "mov r12, [r11 + {registers} + 8]",
+        "mov r13, [r11 + {registers} + 16]",
+        "mov r14, [r11 + {registers} + 24]",
+        "mov r15, [r11 + {registers} + 32]",
+        "xor eax, eax",
+        "jmp [r11 + {pc}]",
+        resumption = const STORE_RESUMPTION,
+        sp = const offset_of!(Resumption, sp),
+        source = const offset_of!(Resumption, source),
+        words = const offset_of!(Resumption, words),
+        fp = const offset_of!(Resumption, fp),
+        registers = const offset_of!(Resumption, registers),
+        pc = const offset_of!(Resumption, pc),
     )
 }
 
@@ -261,9 +311,12 @@ pub(crate) fn with_saved_registers(mut f: &mut dyn FnMut(Address)) {
 }
 
 /// The stub of host functions; `$spill` and `$load` move vector registers, `$results` further
-/// results.
+/// results. `$before` and `$after` stand around the call, the one with the store context in rax.
 macro_rules! host_stub {
-    ([$($spill:literal)*] [$($results:literal)*]) => {
+    (
+        [$($spill:literal)*] [$($results:literal)*] [$($before:literal)*] [$($after:literal)*]
+        $(, $name:ident = $operand:expr)*
+    ) => {
         naked_asm!(
             "push rbp",
             "mov rbp, rsp",
@@ -277,11 +330,13 @@ macro_rules! host_stub {
             $($spill,)*
             "mov rax, [rdi + {store}]",
             "mov [rax + {exit}], rbp",
+            $($before,)*
             // rbx keeps the context over the call.
             "mov rbx, rdi",
             "mov rsi, rsp",
             "lea rdx, [rbp + 16]",
             "call [rdi + {host_entry}]",
+            $($after,)*
             "mov r11, rbx",
             "test eax, eax",
             "jnz 3f",
@@ -307,6 +362,7 @@ macro_rules! host_stub {
             stack_bytes = const HOST_STACK_BYTES,
             exit = const STORE_EXIT_FP,
             depart = sym depart,
+            $($name = const $operand,)*
         )
     };
 }
@@ -345,6 +401,8 @@ pub unsafe extern "C" fn host_call() {
             "movups xmm6, [rsp + 160]"
             "movups xmm7, [rsp + 176]"
         ]
+        []
+        []
     )
 }
 
@@ -354,7 +412,35 @@ pub unsafe extern "C" fn host_call() {
 /// As [`host_call`].
 #[unsafe(naked)]
 pub unsafe extern "C" fn host_call_integers() {
-    host_stub!([] [])
+    host_stub!([] [] [] [])
+}
+
+/// As [`host_call_integers`], and notes in the store context what a checkpoint needs, as long as the
+/// function runs.
+///
+/// # Safety
+/// As [`host_call`].
+#[unsafe(naked)]
+pub unsafe extern "C" fn host_call_capturing() {
+    host_stub!(
+        []
+        []
+        [
+            "mov [rax + {captured} + {registers}], rbx"
+            "mov [rax + {captured} + {registers} + 8], r12"
+            "mov [rax + {captured} + {registers} + 16], r13"
+            "mov [rax + {captured} + {registers} + 24], r14"
+            "mov [rax + {captured} + {registers} + 32], r15"
+            "mov [rax + {captured} + {stub_fp}], rbp"
+        ]
+        [
+            "mov rdi, [rbx + {store}]"
+            "mov qword ptr [rdi + {captured} + {stub_fp}], 0"
+        ],
+        captured = STORE_CAPTURED,
+        registers = offset_of!(Captured, registers),
+        stub_fp = offset_of!(Captured, stub_fp)
+    )
 }
 
 /// A stub that has a function compiled, on a stack of the host's, and goes on in its code, with
@@ -505,10 +591,10 @@ pub unsafe extern "C" fn poll_stub() {
         "movups [rsp + 208], xmm13",
         "movups [rsp + 224], xmm14",
         "movups [rsp + 240], xmm15",
-        // Answers 0, or the store context when the guest must be left.
+        // Answers the store context and a status.
         "mov rdi, rbp",
         "call {serve}",
-        "test rax, rax",
+        "test rdx, rdx",
         "jnz 2f",
         "movups xmm0, [rsp]",
         "movups xmm1, [rsp + 16]",
@@ -546,9 +632,10 @@ pub unsafe extern "C" fn poll_stub() {
         "ret",
         "2:",
         "mov rdi, rax",
-        "jmp {unwind}",
+        "mov eax, edx",
+        "jmp {depart}",
         serve = sym crate::poll::serve_from_stub,
-        unwind = sym unwind_to_entry,
+        depart = sym depart,
     )
 }
 

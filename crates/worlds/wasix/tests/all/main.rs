@@ -1,5 +1,6 @@
 //! WASIX as its guests see it.
 
 mod calls;
+mod checkpoints;
 mod common;
 mod threads;
