@@ -18,8 +18,7 @@ pub type BranchHint = (u32, bool);
 pub(crate) type BranchHints = HashMap<FuncIndex, Box<[BranchHint]>>;
 
 impl Module {
-    /// Hints for the branches of a function, in the order of their offsets. Of a restored module,
-    /// after [`Module::require_bodies`].
+    /// Hints for the branches of a function, in the order of their offsets.
     #[must_use]
     pub fn branch_hints(&self, func: FuncIndex) -> &[BranchHint] {
         let hints = self.branch_hints.get_or_init(|| self.read_branch_hints().unwrap_or_default());
@@ -29,8 +28,8 @@ impl Module {
     /// The hints up to the first that is malformed; `None`: there is no section.
     fn read_branch_hints(&self) -> Option<BranchHints> {
         let section = self.custom_sections.iter().find(|section| section.name == SECTION)?;
-        let range = section.range.start as usize..section.range.end as usize;
-        let reader = BinaryReader::new(self.whole()?.get(range)?, 0);
+        let content = self.content(section)?;
+        let reader = BinaryReader::new(&content, 0);
         let mut all = BranchHints::new();
         for function in BranchHintSectionReader::new(reader).ok()? {
             let Ok(function) = function else { break };

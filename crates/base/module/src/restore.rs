@@ -11,14 +11,15 @@
 //! ```
 //!
 //! The skeleton is decoded and validated like any module, so the format needs no decoder of its
-//! own and damage cannot break the description's invariants. Only bodies are not validated again:
-//! that is what restoring saves. Whoever restores a module vouches that all three parts belong to
+//! own and damage cannot break the description's invariants. Only bodies, and the bytes of plain
+//! data segments, are not validated again: that is what restoring saves. Whoever restores a module vouches that all three parts belong to
 //! a module that was validated with the same proposals, and that `source` gives that module.
 
 use crate::description::{CustomSection, DataMode, DataSegment, FunctionBody, Module};
 use crate::facts::FuncFacts;
 use crate::features::Features;
 use crate::load;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, OnceLock};
 use wasmoor_abi::DefinedFuncIndex;
@@ -212,6 +213,19 @@ impl Module {
         match loaded.and_then(|loaded| loaded.facts.get(func.as_u32() as usize)) {
             Some(facts) => facts,
             None => self.body_facts.get(func).unwrap_or(&UNKNOWN),
+        }
+    }
+
+    /// The content of a custom section; `None`: it is not there any more.
+    pub(crate) fn content(&self, section: &CustomSection) -> Option<Cow<'_, [u8]>> {
+        let range = section.range.start as usize..section.range.end as usize;
+        match (self.whole(), &self.late) {
+            (Some(whole), _) => whole.get(range).map(Cow::Borrowed),
+            (None, Some(late)) => {
+                let bytes = late.source.part(section.range.clone()).ok()?;
+                (bytes.len() == range.len()).then(|| Cow::Owned(bytes.into_vec()))
+            }
+            (None, None) => None,
         }
     }
 

@@ -1,8 +1,10 @@
 //! What is loaded, what is refused and with which words.
 
 use std::fmt::Write;
+use std::ops::Range;
+use std::sync::Arc;
 use wasmoor_abi::{DefinedFuncIndex, FuncIndex, RefFamily, ValType};
-use wasmoor_module::{Feature, Features, FuncFacts, LoadError, Module};
+use wasmoor_module::{Feature, Features, FuncFacts, LoadError, Module, Source};
 
 fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
@@ -683,4 +685,30 @@ fn branch_hints_are_read_and_damaged_ones_ignored() {
     {
         assert_eq!(hints(damaged), [], "{damaged:x?}");
     }
+}
+
+/// The bytes of a module, which are only given part by part.
+struct InParts(Vec<u8>);
+
+impl Source for InParts {
+    fn whole(&self) -> Result<Arc<[u8]>, String> {
+        Err("not at once".into())
+    }
+
+    fn part(&self, range: Range<u32>) -> Result<Box<[u8]>, String> {
+        let part = self.0.get(range.start as usize..range.end as usize);
+        part.map(Into::into).ok_or_else(|| "not there".into())
+    }
+}
+
+#[test]
+fn a_restored_module_has_its_branch_hints_before_its_bytes_are_read() {
+    let text = r#"(module (func (param i32)
+        (@metadata.code.branch_hint "\01") (if (local.get 0) (then))))"#;
+    let bytes = wat::parse_str(text).expect("valid text");
+    let parts = load(text).parts(false);
+    let source = Box::new(InParts(bytes));
+    let restored = Module::restore(parts, &Features::default(), source).expect("its parts");
+    restored.require_body(DefinedFuncIndex::from_u32(0)).expect("its body");
+    assert_eq!(restored.branch_hints(FuncIndex::from_u32(0)), [(3, true)]);
 }
