@@ -18,15 +18,14 @@ const CHUNK_PIECES: usize = 256;
 #[derive(Debug)]
 pub struct DenseArena {
     piece_bytes: usize,
-    state: Mutex<State>,
+    /// Whose it is.
+    process: u32,
+    /// Pieces that nobody has; their bytes are zero.
+    free: Mutex<Vec<FreePiece>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    chunks: Vec<Arc<Reservation>>,
-    /// Pieces that nobody has; their bytes are zero.
-    free: Vec<(Arc<Reservation>, usize)>,
-}
+/// A chunk and the offset in it. A chunk stays mapped as long as one of its pieces is somewhere.
+type FreePiece = (Arc<Reservation>, usize);
 
 /// A piece of an arena, read-write, zeros at first.
 #[derive(Debug)]
@@ -46,7 +45,11 @@ impl DenseArena {
         let piece_bytes = round_up_to_pages(piece_bytes)
             .filter(|&len| len > 0 && len.checked_mul(CHUNK_PIECES).is_some())
             .ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Arc::new(DenseArena { piece_bytes, state: Mutex::default() }))
+        Ok(Arc::new(DenseArena {
+            piece_bytes,
+            process: std::process::id(),
+            free: Mutex::default(),
+        }))
     }
 
     /// Bytes of a piece.
@@ -56,23 +59,22 @@ impl DenseArena {
     }
 
     pub(crate) fn piece(self: &Arc<Self>) -> io::Result<DensePiece> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.free.is_empty() {
-            self.add_chunk(&mut state)?;
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.is_empty() {
+            self.add_chunk(&mut free)?;
         }
-        let (chunk, start) = state.free.pop().ok_or(io::ErrorKind::OutOfMemory)?;
+        let (chunk, start) = free.pop().ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(DensePiece { arena: self.clone(), chunk, start })
     }
 
     /// A chunk of the usual size, or of one piece where address space is short.
-    fn add_chunk(&self, state: &mut State) -> io::Result<()> {
+    fn add_chunk(&self, free: &mut Vec<FreePiece>) -> io::Result<()> {
         let chunk = Reservation::new(self.piece_bytes * CHUNK_PIECES)
             .or_else(|_| Reservation::new(self.piece_bytes))?;
         chunk.protect(0..chunk.len(), Access::ReadWrite)?;
         let chunk = Arc::new(chunk);
         let pieces = (0..chunk.len()).step_by(self.piece_bytes).rev();
-        state.free.extend(pieces.map(|start| (chunk.clone(), start)));
-        state.chunks.push(chunk);
+        free.extend(pieces.map(|start| (chunk.clone(), start)));
         Ok(())
     }
 }
@@ -96,10 +98,11 @@ impl DensePiece {
 
 impl Drop for DensePiece {
     fn drop(&mut self) {
-        // A piece whose bytes cannot be cleared is not given to anybody else.
-        if self.decommit(0..self.len()).is_ok() {
-            let mut state = self.arena.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.free.push((self.chunk.clone(), self.start));
+        // A piece whose bytes cannot be cleared is not given to anybody else. Nor is one in a forked
+        // child, where the lock may be held for ever; a child takes no pieces either.
+        if self.arena.process == std::process::id() && self.decommit(0..self.len()).is_ok() {
+            let mut free = self.arena.free.lock().unwrap_or_else(PoisonError::into_inner);
+            free.push((self.chunk.clone(), self.start));
         }
     }
 }

@@ -142,11 +142,8 @@ impl Pool {
         self.arena.as_ref()
     }
 
-    /// A slot for an instance of a module; `None`: all are in use.
+    /// A slot for an instance of a module; `None`: all are in use. Not in a forked child.
     pub(crate) fn take(self: &Arc<Self>, affinity: Affinity) -> Option<Lease> {
-        if self.is_parents() {
-            return None;
-        }
         let own = thread_number() % self.shards.len();
         let others = (0..self.shards.len()).filter(|&shard| shard != own);
         let lease = std::iter::once(own).chain(others).find_map(|at| self.take_in(at, affinity));
@@ -236,7 +233,8 @@ impl Pool {
         sum
     }
 
-    fn is_parents(&self) -> bool {
+    /// Whether this is a forked child, whose pool is its parent's: nothing is taken or given back.
+    pub(crate) fn is_parents(&self) -> bool {
         self.generation != FORKS.load(Ordering::Relaxed)
     }
 }

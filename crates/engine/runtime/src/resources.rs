@@ -34,7 +34,9 @@ impl Resources {
 
     fn try_acquire(store: &mut StoreInner, module: &CompiledModule) -> Result<Self, Error> {
         charge(store, module)?;
-        let pool = module.engine().pool().filter(|_| is_worth_a_slot(module));
+        // A forked child makes its own: its parent's locks may be held for ever.
+        let pool = module.engine().pool();
+        let pool = pool.filter(|pool| is_worth_a_slot(module) && !pool.is_parents());
         let mut lease = pool.and_then(|pool| pool.take(module.affinity()));
         if let Some(pool) = pool
             && lease.is_none()

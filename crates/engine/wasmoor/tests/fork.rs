@@ -117,3 +117,41 @@ fn children_made_while_code_gets_better_run_on() -> Result<()> {
     assert!(module.compile_stats().functions_optimized > 0, "{:?}", module.compile_stats());
     Ok(())
 }
+
+#[test]
+fn a_child_makes_instances_without_its_parents_pool() -> Result<()> {
+    for dense in [None, Some(1 << 20)] {
+        let mut pool = Pool::new();
+        pool.slots_max(1).dense(dense).strict(true);
+        let mut config = Config::new();
+        config.memory(MemoryChoice::Checked).allocation(Allocation::Pool(pool));
+        let engine = Engine::new(&config)?;
+        let text = r#"(module (memory 1) (func (export "f") (param i32) (result i32)
+            (i32.store (i32.const 8) (local.get 0)) (i32.load (i32.const 8))))"#;
+        let module = Module::new(&engine, text)?;
+        let call = || -> Result<i32> {
+            let mut store = Store::new(&engine, ())?;
+            let instance = Instance::new(&mut store, &module, &[])?;
+            instance.get_typed_func::<i32, i32>(&store, "f")?.call(&mut store, 7)
+        };
+        // The only slot, and a piece, are in use when the process is forked.
+        let mut store = Store::new(&engine, ())?;
+        let _used = Instance::new(&mut store, &module, &[])?;
+        assert!(call().is_err(), "the parent has no other slot");
+        let pid = match wasmoor_sys::fork::fork().expect("fork") {
+            wasmoor_sys::fork::Fork::Child => {
+                let right = (0..3).all(|_| call().is_ok_and(|x| x == 7));
+                drop(store);
+                // SAFETY: leaves without running the parent's destructors and test harness.
+                unsafe { libc::_exit(if right { 0 } else { 1 }) }
+            }
+            wasmoor_sys::fork::Fork::Parent(pid) => pid,
+        };
+        let mut status = 0;
+        // SAFETY: waits for the child that was made above.
+        let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        assert!(waited > 0);
+        assert_eq!(status, 0, "dense {dense:?}");
+    }
+    Ok(())
+}
