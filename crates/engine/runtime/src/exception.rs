@@ -113,8 +113,9 @@ struct Exception {
 }
 
 impl Exception {
+    /// What goes back when it goes. Its position stays, for another.
     fn charge(&self) -> u64 {
-        (size_of::<Position>() + size_of_val::<[GlobalCell]>(&self.cells)) as u64
+        size_of_val::<[GlobalCell]>(&self.cells) as u64
     }
 
     fn values(&self) -> &[GlobalCell] {
@@ -160,6 +161,11 @@ impl Exceptions {
         let (index, generation) = parts(handle);
         let position = self.positions.get_mut(index as usize)?;
         position.exception.as_mut().filter(|_| position.generation == generation)
+    }
+
+    /// Bytes that the next position takes for good: none if one is free.
+    fn position_bytes(&self) -> usize {
+        if self.free.is_empty() { size_of::<Position>() + size_of::<u32>() } else { 0 }
     }
 
     /// Takes a position; `None`: there are none left.
@@ -256,7 +262,8 @@ impl StoreInner {
         values: impl ExactSizeIterator<Item = u128>,
     ) -> Result<ExnRefId, TrapCode> {
         let identity = self.tags[tag].identity();
-        let bytes = (size_of::<Position>() + (HEADER_CELLS + values.len()) * 16) as u64;
+        let cells = (HEADER_CELLS + values.len()) * size_of::<GlobalCell>();
+        let bytes = (self.exceptions.position_bytes() + cells) as u64;
         if !self.meter.charge_host(bytes) {
             return Err(TrapCode::LimitExceeded);
         }
@@ -318,12 +325,6 @@ impl StoreInner {
         let exception = self.exceptions.get(handle)?;
         let values = exception.values().iter().zip(self.tags[exception.tag].params());
         Some(values.map(|(cell, &ty)| Val::from_bits(cell.0, ty)).collect())
-    }
-
-    /// Exceptions that are kept at present.
-    #[must_use]
-    pub fn exceptions_live(&self) -> usize {
-        self.exceptions.live
     }
 
     /// Address of an exception, for the code that catches it.
@@ -493,7 +494,10 @@ mod tests {
         let first = list.insert(exception).expect("a position");
         let second = list.insert(exception).expect("a position");
         list.get_mut(second).expect("it is there").is_marked = true;
-        assert!(list.sweep() > 0);
+        assert!(list.position_bytes() > 0, "the next needs a new position");
+        let values = list.get(first).expect("it is there").cells.len() * size_of::<GlobalCell>();
+        assert_eq!(list.sweep(), values as u64, "the position stays, and stays charged");
+        assert_eq!(list.position_bytes(), 0, "the next takes the free one");
         assert!(list.get(first).is_none());
         assert!(list.get(second).is_some_and(|exception| !exception.is_marked));
         let third = list.insert(exception).expect("a position");
