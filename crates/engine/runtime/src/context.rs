@@ -242,7 +242,7 @@ const _: () = {
 impl CallFrame {
     /// A frame without stack arguments.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn new() -> Self {
         CallFrame {
             gpr: [MaybeUninit::uninit(); 8],

@@ -206,8 +206,8 @@ pub struct HostCall {
 }
 
 impl HostCall {
-    #[inline]
-    fn new() -> Self {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
         HostCall {
             frame: CallFrame::new(),
             stack: MaybeUninit::uninit(),
@@ -299,8 +299,9 @@ impl<'a> Returns<'a> {
 pub trait WasmParams: sealed::Sealed {
     /// The WebAssembly types.
     const TYPES: &'static [ValType];
+    /// Puts the values into a new call, which is not returned by value: it is too large to be moved.
     #[doc(hidden)]
-    fn store(self, store: &StoreInner, area: bool) -> Result<HostCall>;
+    fn store(self, call: &mut HostCall, store: &StoreInner, area: bool) -> Result<()>;
 }
 
 /// A list of results: nothing, a single value, or a tuple of up to 16.
@@ -408,12 +409,11 @@ macro_rules! lists {
             const TYPES: &'static [ValType] = &[$($name::TYPE),*];
 
             #[inline]
-            fn store(self, store: &StoreInner, area: bool) -> Result<HostCall> {
+            fn store(self, call: &mut HostCall, store: &StoreInner, area: bool) -> Result<()> {
                 let ($($name,)*) = self;
-                let mut call = HostCall::new();
                 let mut places = Places { gpr: if area { 2 } else { 1 }, fpr: 0, memory: 0 };
                 $( call.put(&mut places, $name, store)?; )*
-                Ok(call)
+                Ok(())
             }
         }
 
@@ -483,8 +483,8 @@ impl<T: WasmTy> WasmParams for T {
     const TYPES: &'static [ValType] = &[T::TYPE];
 
     #[inline]
-    fn store(self, store: &StoreInner, area: bool) -> Result<HostCall> {
-        (self,).store(store, area)
+    fn store(self, call: &mut HostCall, store: &StoreInner, area: bool) -> Result<()> {
+        (self,).store(call, store, area)
     }
 }
 

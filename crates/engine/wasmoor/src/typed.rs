@@ -7,7 +7,7 @@
 
 use crate::Result;
 use crate::func::Func;
-use crate::func_types::{WasmParams, WasmResults, is_integers};
+use crate::func_types::{HostCall, WasmParams, WasmResults, is_integers};
 use crate::store::{AsContextMut, check_store};
 use std::marker::PhantomData;
 use wasmoor_runtime as runtime;
@@ -53,7 +53,8 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let mut store = store.as_context_mut();
         check_store(self.func.store, store.inner());
-        let mut call = params.store(store.inner(), R::NEEDS_AREA)?;
+        let mut call = HostCall::new();
+        params.store(&mut call, store.inner(), R::NEEDS_AREA)?;
         let inner = store.inner_ptr();
         let frame = call.frame::<P, R>();
         // SAFETY: the function belongs to the store and has this type, which was checked.
