@@ -7,7 +7,7 @@ use crate::initial::InitialState;
 use crate::lazy;
 use crate::mixed::Chooser;
 use crate::stored::StoredSource;
-use crate::tier;
+use crate::tier::{self, Replaceable};
 use crate::types::ModuleTypes;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +31,8 @@ pub struct CompiledModule {
     affinity: Affinity,
     /// Where functions are compiled twice.
     heat: Option<Heat>,
+    /// How many functions may be.
+    pub(crate) replaceable: Replaceable,
     /// Where every call chooses between two versions.
     chooser: Option<Chooser>,
     /// Code that was made earlier.
@@ -105,6 +107,7 @@ impl CompiledModule {
             types,
             plan,
             heat: tiered.then(|| Heat::new(functions, engine.tier_up_budget())),
+            replaceable: Replaceable::new(engine),
             chooser,
             stored: StoredSource::default(),
             initial,
@@ -214,7 +217,7 @@ impl CompiledModule {
         let replaced = matches!(self.plan, Plan::Tiered | Plan::Mixed { .. });
         let poll = replaced && rank == Rank::First;
         if poll {
-            self.engine.has_polled_code().store(true, Ordering::Relaxed);
+            self.replaceable.add(1);
         }
         let tunables = &Tunables { poll, ..self.engine.config().tunables };
         let job = CompileJob { module: &self.module, func, tunables, calls };
@@ -268,8 +271,11 @@ impl CompiledModule {
     /// unless the budget is used up.
     pub(crate) fn recompile(&self, func: DefinedFuncIndex) -> Result<(), Error> {
         if self.heat.as_ref().is_some_and(|heat| heat.limit().is_some()) {
+            self.replaceable.remove_all();
             return Ok(());
         }
+        // Whatever comes of it: it is not tried again.
+        self.replaceable.remove();
         let compiled = self.compile(Rank::Second, func, CallMode::Slots)?;
         self.code.publish(Unlinked::new(func, compiled))?;
         Ok(())

@@ -5,7 +5,7 @@ use crate::heat::TierUpBudget;
 use crate::pool::{Pool, PoolConfig, PoolStats};
 use crate::stats::{Counts, EngineStats};
 use crate::types::TypeRegistry;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use wasmoor_abi::Tunables;
 use wasmoor_codegen::{FunctionCompiler, FunctionWorker};
@@ -112,7 +112,7 @@ struct EngineInner {
     /// Whether there has been a module whose functions are compiled twice.
     tiered: AtomicBool,
     /// Whether any code has been made or loaded that tells the sampler where it is.
-    polled: Arc<AtomicBool>,
+    replaceable: Arc<AtomicUsize>,
     /// Mixed modules so far.
     mixed: AtomicU64,
     pool: Option<Arc<Pool>>,
@@ -133,7 +133,7 @@ impl Engine {
             config,
             types: TypeRegistry::default(),
             tiered: AtomicBool::new(false),
-            polled: Arc::default(),
+            replaceable: Arc::default(),
             mixed: AtomicU64::new(0),
             pool,
             counts: Counts::default(),
@@ -228,9 +228,9 @@ impl Engine {
         self.0.tiered.store(true, Ordering::Relaxed);
     }
 
-    /// Whether any code has been made or loaded that may be compiled again.
-    pub(crate) fn has_polled_code(&self) -> &Arc<AtomicBool> {
-        &self.0.polled
+    /// Functions whose code may be compiled again.
+    pub(crate) fn replaceable(&self) -> &Arc<AtomicUsize> {
+        &self.0.replaceable
     }
 
     /// The number of a new mixed module.

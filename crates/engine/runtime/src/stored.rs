@@ -85,9 +85,9 @@ impl CompiledModule {
 
     /// Code of the first tier is sampled, if it may be compiled again.
     fn will_link(&self, functions: &[StoredFunction]) {
-        let is_sampled = |function: &StoredFunction| function.tier == CodeTier::First;
-        if self.heat().is_some() && functions.iter().any(is_sampled) {
-            self.engine().has_polled_code().store(true, Ordering::Relaxed);
+        if self.heat().is_some() {
+            let is_first = |function: &&StoredFunction| function.tier == CodeTier::First;
+            self.replaceable.add(functions.iter().filter(is_first).count());
         }
     }
 

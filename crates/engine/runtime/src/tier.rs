@@ -21,7 +21,7 @@ use crate::poll::PollState;
 use crate::store::StoreInner;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::Duration;
 use wasmoor_abi::DefinedFuncIndex;
@@ -58,18 +58,55 @@ struct Job {
 #[derive(Debug)]
 struct Sampled {
     poll: Weak<PollState>,
-    /// Whether its engine has made or loaded any code that may be compiled again: without, a sample
-    /// tells nothing, and making the poll page unreadable costs the guest microseconds.
-    is_of_use: Arc<AtomicBool>,
+    /// Functions of its engine whose code may be compiled again: without any, a sample tells nothing,
+    /// and making the poll page unreadable costs the guest microseconds.
+    replaceable: Arc<AtomicUsize>,
 }
 
 impl Sampled {
     /// Requests a sample if a guest runs; whether one does.
     fn request(&self, poll: &PollState) -> bool {
-        match self.is_of_use.load(Ordering::Relaxed) {
-            true => poll.request_sample(),
-            false => poll.is_running(),
+        match self.replaceable.load(Ordering::Relaxed) {
+            0 => poll.is_running(),
+            _ => poll.request_sample(),
         }
+    }
+}
+
+/// Functions of a module whose code may be compiled again, counted in their engine too.
+#[derive(Debug)]
+pub(crate) struct Replaceable {
+    own: AtomicUsize,
+    engine: Arc<AtomicUsize>,
+}
+
+impl Replaceable {
+    pub(crate) fn new(engine: &Engine) -> Self {
+        Replaceable { own: AtomicUsize::new(0), engine: Arc::clone(engine.replaceable()) }
+    }
+
+    pub(crate) fn add(&self, count: usize) {
+        self.own.fetch_add(count, Ordering::Relaxed);
+        self.engine.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// One less, if there are any: a function may have been queued twice.
+    pub(crate) fn remove(&self) {
+        let less = |count: usize| count.checked_sub(1);
+        if self.own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            self.engine.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn remove_all(&self) {
+        let all = self.own.swap(0, Ordering::Relaxed);
+        self.engine.fetch_sub(all, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Replaceable {
+    fn drop(&mut self) {
+        self.remove_all();
     }
 }
 
@@ -90,8 +127,8 @@ static STARTED_PROCESS: AtomicU32 = AtomicU32::new(0);
 #[cold]
 pub(crate) fn register(poll: &Arc<PollState>, engine: &Engine) {
     poll.set_sampled(true);
-    let is_of_use = Arc::clone(engine.has_polled_code());
-    lock().stores.push(Sampled { poll: Arc::downgrade(poll), is_of_use });
+    let replaceable = Arc::clone(engine.replaceable());
+    lock().stores.push(Sampled { poll: Arc::downgrade(poll), replaceable });
     if start_threads().is_err() {
         // Without the threads code stays as the first compiler made it.
         lock().stores.clear();
@@ -231,4 +268,31 @@ fn register_fork_hooks() {
         },
     };
     ONCE.call_once(|| wasmoor_sys::fork::register(&HOOKS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_compiled_again_is_counted_until_it_was_or_is_gone() {
+        let engine = Arc::new(AtomicUsize::new(0));
+        let module = || Replaceable { own: AtomicUsize::new(0), engine: Arc::clone(&engine) };
+        let count = || engine.load(Ordering::Relaxed);
+        let (first, second) = (module(), module());
+        first.add(2);
+        second.add(3);
+        assert_eq!(count(), 5);
+        for expected in [4, 3, 3] {
+            first.remove();
+            assert_eq!(count(), expected, "no more than it had");
+        }
+        drop(first);
+        second.remove();
+        second.remove_all();
+        assert_eq!(count(), 0);
+        second.add(1);
+        drop(second);
+        assert_eq!(count(), 0);
+    }
 }
