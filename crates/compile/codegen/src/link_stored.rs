@@ -10,7 +10,7 @@ use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_sys::code::CodeRegion;
 
 /// Every piece of stored code starts at a multiple of this.
-const ALIGN: usize = 64;
+pub(crate) const ALIGN: usize = 64;
 /// Code is relocated in pieces of about this length, which stay in the caches until they are
 /// written to their place.
 const GROUP_BYTES: usize = 64 << 10;

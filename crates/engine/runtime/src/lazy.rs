@@ -31,38 +31,53 @@ use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_sys::code::CodeRegion;
 use wasmoor_sys::fork::Hooks;
 
-/// Thunks made at once.
+/// Thunks are made in multiples of this number.
 const CHUNK_THUNKS: usize = 4096;
+/// The most in one region of code: larger modules are rare.
+const REGION_CHUNKS_MAX: usize = 64;
 
-static THUNK_CHUNKS: Mutex<Vec<CodeRegion>> = Mutex::new(Vec::new());
+/// The thunks that there are.
+struct Thunks {
+    regions: Vec<CodeRegion>,
+    /// Where each chunk begins.
+    starts: Vec<usize>,
+}
+
+static THUNKS: Mutex<Thunks> = Mutex::new(Thunks { regions: Vec::new(), starts: Vec::new() });
 
 /// Gives the thunks' addresses for modules of up to `count` functions.
 pub(crate) fn thunks(count: usize) -> std::io::Result<impl Fn(DefinedFuncIndex) -> usize> {
     register_fork_hooks();
-    let mut chunks = lock(&THUNK_CHUNKS);
-    while chunks.len() * CHUNK_THUNKS < count {
-        let first = chunks.len() * CHUNK_THUNKS;
-        chunks.push(make_chunk(first as u32)?);
+    let mut thunks = lock(&THUNKS);
+    let chunks = count.div_ceil(CHUNK_THUNKS);
+    while thunks.starts.len() < chunks {
+        let first = thunks.starts.len();
+        let new = (chunks - first).min(REGION_CHUNKS_MAX);
+        let region = make_thunks(first * CHUNK_THUNKS, new * CHUNK_THUNKS)?;
+        let start = region.code_range().start;
+        thunks.starts.extend((0..new).map(|chunk| start + chunk * CHUNK_THUNKS * THUNK_BYTES));
+        thunks.regions.push(region);
     }
-    let starts: Vec<usize> = chunks.iter().map(|chunk| chunk.code_range().start).collect();
+    let starts = thunks.starts.clone();
     Ok(move |func: DefinedFuncIndex| {
         let index = func.as_u32() as usize;
         starts[index / CHUNK_THUNKS] + index % CHUNK_THUNKS * THUNK_BYTES
     })
 }
 
-fn make_chunk(first: u32) -> std::io::Result<CodeRegion> {
-    let bytes = CHUNK_THUNKS * THUNK_BYTES;
+/// Makes thunks for the functions from `first` on.
+fn make_thunks(first: usize, count: usize) -> std::io::Result<CodeRegion> {
+    let bytes = count * THUNK_BYTES;
     let region = CodeRegion::new(size_of::<usize>(), bytes)?;
     // SAFETY: the region's data holds one word, page-aligned, that nobody else uses.
     unsafe { region.data().cast::<usize>().write(arch::lazy_stub as *const () as usize) };
     let span = region.allocate(bytes, THUNK_BYTES).map_err(std::io::Error::other)?;
     let (start, word) = (region.address(&span), region.data().as_ptr() as usize);
     let mut code = vec![0; bytes];
-    for (index, thunk) in (first..).zip(code.as_chunks_mut().0) {
-        let end = start + ((index - first) as usize + 1) * THUNK_BYTES;
+    for (at, thunk) in code.as_chunks_mut().0.iter_mut().enumerate() {
+        let end = start + (at + 1) * THUNK_BYTES;
         // A region is smaller than 2 GiB, so the distance fits.
-        write_thunk(thunk, index, (word as i64 - end as i64) as i32);
+        write_thunk(thunk, (first + at) as u32, (word as i64 - end as i64) as i32);
     }
     region.write(span, &code).map_err(std::io::Error::other)?;
     Ok(region)
@@ -179,14 +194,14 @@ fn register_fork_hooks() {
     ONCE.call_once(|| wasmoor_sys::fork::register(&HOOKS));
 }
 
-type Held = (MutexGuard<'static, Vec<CodeRegion>>, MutexGuard<'static, InWork>);
+type Held = (MutexGuard<'static, Thunks>, MutexGuard<'static, InWork>);
 
 thread_local! {
     static HELD: Cell<Option<Held>> = const { Cell::new(None) };
 }
 
 fn fork_prepare() {
-    HELD.set(Some((lock(&THUNK_CHUNKS), lock(&IN_WORK))));
+    HELD.set(Some((lock(&THUNKS), lock(&IN_WORK))));
 }
 
 fn fork_parent() {

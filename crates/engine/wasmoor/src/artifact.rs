@@ -145,10 +145,8 @@ pub(crate) fn restore(
     }
     let inner = CompiledModule::new(&engine.inner, Arc::new(description))?;
     attach(&inner, container);
+    container.check().map_err(stored)?;
     if !container.images().is_empty() {
-        if !container.images_are_sound() {
-            return Err(stored(ContainerError::Damaged("what memories begin with")));
-        }
         inner.set_stored_images(Arc::clone(container));
     }
     Ok(Some(Module::from_inner(inner, engine)))

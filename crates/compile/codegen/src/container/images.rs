@@ -6,22 +6,18 @@
 //! contents of the images, each beginning at a multiple of `IMAGE_ALIGN` of the file, zeros between
 //! ```
 //!
-//! Contents are not read when a container is opened, since they may be mapped: a thread of their own
-//! sums them up meanwhile.
+//! Contents are not read when a container is opened, since they may be mapped: they are summed up
+//! beside the rest of loading (`late`).
 
 use super::{Container, ContainerError, ReadAt, Section, SectionKind};
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, PoisonError};
-use std::thread::JoinHandle;
 use wasmoor_abi::wire::checksum;
 
 /// Contents begin at a multiple of this in the file, so that they can be mapped.
 pub(crate) const IMAGE_ALIGN: u64 = 4096;
 /// Contents are summed in pieces of this length.
 const PIECE_BYTES: usize = 256 << 10;
-/// Up to this many bytes no thread is worth starting.
-const ALONE_BYTES_MAX: u64 = 512 << 10;
 const ENTRY_BYTES: usize = 32;
 /// A module's memories are few; a table that says otherwise is damaged.
 const IMAGES_MAX: u64 = 1 << 16;
@@ -96,7 +92,8 @@ pub(crate) fn contents_sum(contents: &[u8]) -> u64 {
     checksum(&sums.collect::<Vec<u8>>())
 }
 
-fn sum_of(source: &dyn ReadAt, section: Section) -> io::Result<u64> {
+/// The checksum of contents that are read piece by piece.
+pub(crate) fn sum_of(source: &dyn ReadAt, section: Section) -> io::Result<u64> {
     let mut sums = Vec::new();
     let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(section.bytes).unwrap_or(PIECE_BYTES))];
     let mut at = 0;
@@ -109,50 +106,11 @@ fn sum_of(source: &dyn ReadAt, section: Section) -> io::Result<u64> {
     Ok(checksum(&sums))
 }
 
-/// Whether contents are what was stored: known, or found out by a thread.
-#[derive(Debug)]
-pub(crate) enum Check {
-    Done(bool),
-    Running(JoinHandle<bool>),
-}
-
-impl Check {
-    /// Begins to sum up.
-    pub(crate) fn begin(source: &Arc<dyn ReadAt>, section: Section) -> Self {
-        let sound =
-            move |source: &dyn ReadAt| sum_of(source, section).is_ok_and(|sum| sum == section.sum);
-        if section.bytes > ALONE_BYTES_MAX {
-            let source = Arc::clone(source);
-            let thread = std::thread::Builder::new().name("wasmoor-check".to_owned());
-            if let Ok(running) = thread.spawn(move || sound(&*source)) {
-                return Check::Running(running);
-            }
-        }
-        Check::Done(sound(&**source))
-    }
-
-    fn wait(self) -> bool {
-        match self {
-            Check::Done(sound) => sound,
-            Check::Running(thread) => thread.join().unwrap_or(false),
-        }
-    }
-}
-
 impl Container {
     /// Where the images of memories are, if the skeleton lacks active data segments.
     #[must_use]
     pub fn images(&self) -> &[ImagePlace] {
         &self.images
-    }
-
-    /// Whether the images are what was stored. Waits until that is known.
-    #[must_use]
-    pub fn images_are_sound(&self) -> bool {
-        let mut check = self.image_check.lock().unwrap_or_else(PoisonError::into_inner);
-        let sound = std::mem::replace(&mut *check, Check::Done(false)).wait();
-        *check = Check::Done(sound);
-        sound
     }
 
     /// The file that the container is, if it is one: images can be mapped from it.

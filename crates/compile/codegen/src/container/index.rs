@@ -2,6 +2,7 @@
 
 use super::ContainerError;
 use crate::bytes::Bytes;
+use crate::link_stored;
 use crate::stored::{CodeTier, StoredFunction};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -85,7 +86,9 @@ impl Entry {
             digest,
         };
         let inside = u64::from(entry.offset) + entry.record_bytes() <= records;
-        (inside && number(0) < functions && entry.align.is_power_of_two()).then_some(entry)
+        let aligned =
+            entry.align.is_power_of_two() && usize::from(entry.align) <= link_stored::ALIGN;
+        (inside && number(0) < functions && aligned).then_some(entry)
     }
 
     /// Takes a record apart whose bytes nobody else can change; `None`: not the right bytes. The

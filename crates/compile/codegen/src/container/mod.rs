@@ -6,23 +6,26 @@
 //! skeleton      the module without bodies and custom sections      | read and summed when the
 //! facts         what validation learned about the bodies           | container is opened
 //! pieces        the module's hash: see `pieces`                     |
-//! index         one entry per stored function                      |
 //! image table   where the contents of memories are                /
+//! index         one entry per stored function: read and summed beside the rest of loading
 //! image         what memories begin with, instead of active data segments: mapped, and summed
 //!               beside the rest of loading
-//! records       code, relocations, trap table, address map of each: at the first call
+//! records       code, relocations, trap table, address map, handler table of each: at the first
+//!               call; all at once, summed together, if they are small
 //! wasm          the whole module (not in caches): when a body or a custom section is needed
 //! ```
 //!
-//! Numbers are little-endian. What is read at opening is a private copy with a checksum against
-//! accidents. What is read later, when a guest runs that may be able to write the file, is copied
-//! first and then compared with a SHA-256 that was read at opening: so what was checked is what is
-//! used. A file is never changed, only replaced.
+//! Numbers are little-endian. What is read before a guest runs is a private copy with a checksum against
+//! accidents. Code and bodies that are read later, when a guest runs that may be able to write the
+//! file, are copied first and then compared with a SHA-256 that was read before: so what was
+//! checked is what is used. Images are data of the guest and nothing that is run: they are summed
+//! once, and mapped. A file is never changed, only replaced.
 
 mod header;
 mod identity;
 mod images;
 mod index;
+mod late;
 mod pieces;
 
 pub use header::{CONTAINER_VERSION, HEADER_BYTES, Header, MAGIC};
@@ -31,10 +34,12 @@ pub use images::{ImagePlace, StoredImage};
 pub use pieces::{HashedModule, ModuleHash, ReadModule};
 
 use crate::stored::{StoredCode, StoredFunction};
-use index::{ENTRY_BYTES, Entry};
+use index::Entry;
+use late::Late;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_abi::wire::checksum;
 use wasmoor_sys::vm::zeroed_bytes;
@@ -42,6 +47,9 @@ use wasmoor_sys::vm::zeroed_bytes;
 /// Records up to this many bytes together are read and linked at once: it takes less time than
 /// one by one, and a cache holds only what was called before.
 const ALL_BYTES_MAX: u64 = 4 << 20;
+
+/// So much room for records is kept by a thread that reads them.
+const RECORD_BYTES_KEPT: usize = 64 << 10;
 
 /// What a container is read from.
 #[allow(clippy::len_without_is_empty, reason = "an empty source is of no interest")]
@@ -236,13 +244,9 @@ pub struct Container {
     description: Arc<[u8]>,
     skeleton: Arc<[u8]>,
     facts: Arc<[u8]>,
-    /// The checked entries.
-    index: Arc<[u8]>,
-    /// Position of each function's entry plus one; 0: it has none.
-    by_func: Box<[u32]>,
     hash: ModuleHash,
     images: Vec<ImagePlace>,
-    image_check: Mutex<images::Check>,
+    late: Arc<Late>,
     source: Arc<dyn ReadAt>,
 }
 
@@ -267,32 +271,18 @@ impl Container {
             return Err(ContainerError::Unfit(why));
         }
         let source: Arc<dyn ReadAt> = source.into();
-        let contents = header.section(SectionKind::Image);
-        let image_check = Mutex::new(images::Check::begin(&source, contents));
+        let late = Late::begin(Arc::clone(&source), header.clone());
         let read = |kind, what| read_section(&*source, header.section(kind), what);
         let description = read(SectionKind::Description, "the description of the module")?;
         let skeleton = read(SectionKind::Skeleton, "the skeleton of the module")?;
         let facts = read(SectionKind::Facts, "the facts about functions")?;
-        let index = read(SectionKind::Index, "the index of functions")?;
         let pieces = read(SectionKind::Pieces, "the hash of the module")?;
         let hash = ModuleHash::decode(&pieces, header.wasm_bytes, &header.wasm_hash);
         let hash = hash.ok_or(ContainerError::Damaged("the hash of the module"))?;
         let table = read(SectionKind::ImageTable, "the table of images")?;
-        let by_func = check_index(&index, &header)?;
-        let images = images::decode(&table, contents);
+        let images = images::decode(&table, header.section(SectionKind::Image));
         let images = images.ok_or(ContainerError::Damaged("the table of images"))?;
-        Ok(Container {
-            header,
-            description,
-            skeleton,
-            facts,
-            index,
-            by_func,
-            hash,
-            images,
-            image_check,
-            source,
-        })
+        Ok(Container { header, description, skeleton, facts, hash, images, late, source })
     }
 
     /// The header.
@@ -319,16 +309,18 @@ impl Container {
         &self.facts
     }
 
-    /// Number of functions that have code here.
-    #[must_use]
-    pub fn stored_functions(&self) -> usize {
-        self.entries().count()
+    /// Waits until all that is read beside the rest of loading is there.
+    ///
+    /// # Errors
+    /// The index of functions or what memories begin with is damaged. There is no code then.
+    pub fn check(&self) -> Result<(), ContainerError> {
+        self.late.check()
     }
 
     /// Whether every function of the module has code here.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.by_func.iter().all(|&at| at != 0)
+        self.late.index().is_ok_and(late::Index::is_complete)
     }
 
     /// Whether there is code of this function, and who made it.
@@ -379,27 +371,33 @@ impl Container {
     }
 
     fn entry(&self, func: DefinedFuncIndex) -> Option<Entry> {
-        let at = self.by_func.get(func.as_u32() as usize)?.checked_sub(1)?;
-        let (chunks, _) = self.index.as_chunks();
-        decode_entry(chunks.get(at as usize)?, &self.header)
+        self.late.index().ok()?.entry(func)
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        let (chunks, _) = self.index.as_chunks();
-        chunks.iter().filter_map(|chunk| decode_entry(chunk, &self.header))
+        self.late.index().into_iter().flat_map(late::Index::entries)
     }
+}
+
+thread_local! {
+    /// Where a record is read to before it is taken apart.
+    static RECORD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl StoredCode for Container {
     fn load(&self, func: DefinedFuncIndex) -> Result<Option<StoredFunction>, String> {
         let Some(entry) = self.entry(func) else { return Ok(None) };
         let offset = self.header.section(SectionKind::Records).offset + u64::from(entry.offset);
-        let mut record = vec![0; entry.record_bytes() as usize];
-        self.source.read_at(&mut record, offset).map_err(|error| error.to_string())?;
-        match entry.open(&record) {
-            Some(function) => Ok(Some(function)),
-            None => Err("its bytes have changed since they were stored".to_owned()),
-        }
+        RECORD.with_borrow_mut(|record| {
+            record.resize(entry.record_bytes() as usize, 0);
+            let read = self.source.read_at(record, offset).map_err(|error| error.to_string());
+            let function = read.map(|()| entry.open(record));
+            record.shrink_to(RECORD_BYTES_KEPT);
+            match function? {
+                Some(function) => Ok(Some(function)),
+                None => Err("its bytes have changed since they were stored".to_owned()),
+            }
+        })
     }
 }
 
@@ -407,27 +405,6 @@ impl std::fmt::Debug for Container {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Container").field("header", &self.header).finish_non_exhaustive()
     }
-}
-
-/// Checks all entries, and finds the position of each function's.
-fn check_index(bytes: &[u8], header: &Header) -> Result<Box<[u32]>, ContainerError> {
-    const DAMAGED: ContainerError = ContainerError::Damaged("the index of functions");
-    let (chunks, rest) = bytes.as_chunks::<ENTRY_BYTES>();
-    // A function takes at least a byte of the skeleton: the number cannot be made up.
-    let room = header.section(SectionKind::Skeleton).bytes;
-    if !rest.is_empty() || u64::from(header.functions) > room {
-        return Err(DAMAGED);
-    }
-    let mut by_func = vec![0u32; header.functions as usize].into_boxed_slice();
-    for (at, chunk) in (1..).zip(chunks) {
-        let entry = decode_entry(chunk, header).ok_or(DAMAGED)?;
-        by_func[entry.func.as_u32() as usize] = at;
-    }
-    Ok(by_func)
-}
-
-fn decode_entry(bytes: &[u8; ENTRY_BYTES], header: &Header) -> Option<Entry> {
-    Entry::decode(bytes, header.functions, header.section(SectionKind::Records).bytes)
 }
 
 fn read_bytes(source: &dyn ReadAt, section: Section) -> Result<Arc<[u8]>, ContainerError> {

@@ -71,7 +71,7 @@ fn what_was_written_is_read() {
     assert_eq!(container.load(DefinedFuncIndex::from_u32(1)), Ok(None));
     assert_eq!(container.load(DefinedFuncIndex::from_u32(9)), Ok(None));
     assert!(!container.is_complete());
-    assert!(container.images_are_sound());
+    container.check().expect("sound");
     assert_eq!(container.copy_images().expect("sound"), images());
     for (place, image) in container.images().iter().zip(images()) {
         assert_eq!((place.memory, place.start), (image.memory, image.start));
@@ -92,6 +92,7 @@ fn every_flipped_bit_is_found() {
     let wasm = open(&good).expect("sound").header.section(SectionKind::Wasm);
     let image = open(&good).expect("sound").header.section(SectionKind::Image);
     let table = open(&good).expect("sound").header.section(SectionKind::ImageTable);
+    let index = open(&good).expect("sound").header.section(SectionKind::Index);
     let within =
         |section: Section, at: u64| (section.offset..section.offset + section.bytes).contains(&at);
     let pages = table.offset..image.offset + image.bytes;
@@ -105,7 +106,7 @@ fn every_flipped_bit_is_found() {
         let at = (bit / 8) as u64;
         match open(&bytes) {
             Err(_) => {
-                let late = [records, wasm, image].iter().any(|&section| within(section, at));
+                let late = [records, wasm, image, index].iter().any(|&section| within(section, at));
                 assert!(!late, "byte {at}");
             }
             Ok(container) if within(records, at) => {
@@ -114,8 +115,13 @@ fn every_flipped_bit_is_found() {
                 assert_eq!(damaged, 1, "byte {at}");
             }
             Ok(container) if within(image, at) => {
-                assert!(!container.images_are_sound(), "byte {at}");
+                assert!(container.check().is_err(), "byte {at}");
                 assert!(container.copy_images().is_err(), "byte {at}");
+            }
+            Ok(container) if within(index, at) => {
+                assert!(container.check().is_err(), "byte {at}");
+                assert!(code.iter().all(|f| container.load(f.func) == Ok(None)), "byte {at}");
+                assert!(!container.is_complete() && container.functions().count() == 0);
             }
             Ok(container) if within(wasm, at) => {
                 assert!(wasm_of(container.into()).is_err(), "byte {at}")
@@ -144,7 +150,8 @@ fn made_up_numbers_are_refused() {
         change(&mut header);
         let mut bytes = good.clone();
         bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
-        open(&bytes).expect_err("forged")
+        let checked = open(&bytes).and_then(|container| container.check());
+        checked.expect_err("forged")
     };
     forge(&|header| header.functions = u32::MAX);
     forge(&|header| header.functions = 3);

@@ -96,12 +96,12 @@ impl CacheEntry {
         let there = there.filter(|there| there.header().functions as usize == bodies.len());
         let merge = |func| {
             let own = module.inner.code().stored(func);
-            match (&own, there.as_ref().and_then(|there| there.tier_of(func))) {
-                (Some(own), Some(tier)) if own.tier >= tier => {}
-                (Some(_), None) | (_, None) => return own,
-                _ => return load(there.as_ref()?, func).or(own),
+            match there.as_ref().and_then(|there| there.tier_of(func)) {
+                Some(tier) if own.as_ref().is_none_or(|own| own.tier < tier) => {
+                    load(there.as_ref()?, func).or(own)
+                }
+                _ => own,
             }
-            own
         };
         bodies.keys().filter_map(merge).collect()
     }
