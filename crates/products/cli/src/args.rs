@@ -67,8 +67,8 @@ pub(crate) struct Run {
     /// As --dir, with one colon between
     #[arg(long, value_name = "HOST:GUEST[:ro]", value_parser = mounts::parse_volume, help_heading = "Grants")]
     pub(crate) volume: Vec<Mount>,
-    /// Set a variable of the guest's environment; without VALUE, to what it is here. The guest has no
-    /// other variables
+    /// Set a variable of the guest's environment; without VALUE, to what it is here, where it must be set.
+    /// The guest has no other variables
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = mounts::parse_env, help_heading = "Grants")]
     pub(crate) env: Vec<EnvVar>,
     /// Set variables from the lines of a file, as `docker run` does
@@ -77,8 +77,8 @@ pub(crate) struct Run {
     /// Start the guest in this directory, a path of the guest inside a granted one
     #[arg(long, value_name = "PATH", help_heading = "Grants")]
     pub(crate) cwd: Option<String>,
-    /// Listen on an address; the guest accepts the connections. Its first listener is descriptor 3 plus
-    /// the number of grants above; port 0 means any that is free
+    /// Listen on an address; the guest accepts the connections. Its first listener is descriptor 3, plus
+    /// one for each --dir, --mapdir and --volume, plus one with --cwd; port 0 means any that is free
     #[arg(long, value_name = "HOST:PORT", value_parser = mounts::parse_listen, help_heading = "Grants")]
     pub(crate) tcplisten: Vec<String>,
     /// Grant the network: everything, or what RULES say, such as `connect:example.com:443`
@@ -125,7 +125,7 @@ pub(crate) struct Run {
     /// directory or link that it creates counts as 4 KiB
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, help_heading = "Limits")]
     pub(crate) max_output: Option<u64>,
-    /// The most stack that calls of the guest's functions may take
+    /// The most stack that calls of the guest's functions may take, 64KiB to 4GiB
     #[arg(long, value_name = "SIZE", value_parser = stack_size, default_value = "1MiB", help_heading = "Limits")]
     pub(crate) max_stack: u64,
 
