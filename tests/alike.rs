@@ -14,8 +14,10 @@ use wasmoor_tests::storm::Storm;
 
 const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
 const LIMIT: Duration = Duration::from_secs(60);
-const CHECKS: [&str; 5] =
-    ["net_check", "file_check", "process_check", "signal_check", "thread_check"];
+const CHECKS: [&str; 6] =
+    ["net_check", "file_check", "process_check", "signal_check", "thread_check", "limits_check"];
+/// Descriptors of `limits_check`, by the command for the guest and by the system for the native program.
+const DESCRIPTORS: &str = "48";
 
 /// Where a check runs: with itself as `program`, a text that is no program, and a directory.
 fn folder(program: &Path) -> TempDir {
@@ -47,10 +49,16 @@ fn compare(check: &str, how: &str, finished: &Finished) {
     assert!(finished.status.success(), "{check}, {how}: {}", finished.stderr);
 }
 
+/// The same for a check in a tier.
+fn guest_command(check: &str, tier: &str, folder: &TempDir) -> Command {
+    let limited = ["--tier", tier, "--max-open-files", DESCRIPTORS];
+    command(folder, if check == "limits_check" { &limited } else { &limited[..2] })
+}
+
 fn check_in_each_tier(check: &str) {
     for tier in TIERS {
         let folder = folder(&guest::path(&format!("{check}.wasm")));
-        let finished = finish(command(&folder, &["--tier", tier]), b"", LIMIT).expect("it ends");
+        let finished = finish(guest_command(check, tier, &folder), b"", LIMIT).expect("it ends");
         compare(check, tier, &finished);
     }
 }
@@ -80,15 +88,20 @@ fn threads_and_futexes() {
     check_in_each_tier("thread_check");
 }
 
+/// No descriptors left, and buffers that take next to nothing.
+#[test]
+fn limits_of_the_system() {
+    check_in_each_tier("limits_check");
+}
+
 /// Signals that are for the engine, and mean nothing now, end every call of the host that waits, in each
 /// thread and each child: the guest sees none of it.
 #[test]
 fn calls_that_are_broken_off_go_on() {
     for (check, tier) in CHECKS.iter().zip(TIERS.iter().cycle()) {
         let folder = folder(&guest::path(&format!("{check}.wasm")));
-        let (finished, storm) =
-            finish_during(command(&folder, &["--tier", tier]), LIMIT, Storm::over)
-                .expect("it ends");
+        let command = guest_command(check, tier, &folder);
+        let (finished, storm) = finish_during(command, LIMIT, Storm::over).expect("it ends");
         compare(check, &format!("{tier} in a storm"), &finished);
         assert!(storm.end() >= 10, "{check}: there was no storm");
     }
@@ -108,8 +121,10 @@ fn the_records_are_the_native_programs() {
             Err(error) => return left_out("the native programs", &error),
         }
         let folder = folder(&program);
-        let mut native = Command::new("./program");
-        native.arg("./program").current_dir(folder.path()).env_clear();
+        let mut native = Command::new("/bin/sh");
+        let limit = if check == "limits_check" { DESCRIPTORS } else { "1000" };
+        native.args(["-c", &format!("ulimit -n {limit}; exec ./program ./program")]);
+        native.current_dir(folder.path()).env_clear();
         compare(check, "native", &finish(native, b"", LIMIT).expect("it ends"));
     }
 }

@@ -227,7 +227,7 @@ static void starts(int lines) {
   x_pipe(out), x_pipe(in);
   x_step redirected[] = {{X_STEP_DUP2, 0, in[0]}, {X_STEP_DUP2, 1, out[1]}, {X_STEP_CLOSE, in[1]}, {X_STEP_CLOSE, in[0]},
                          {X_STEP_CLOSE, out[0]}, {X_STEP_CLOSE, out[1]}};
-  char *copy[] = {self, "copy", 0}, *show[] = {self, "show", "an argument", "", "last", 0}, *code[] = {self, "exit", "77", 0};
+  char *copy[] = {self, "copy", 0}, *show[] = {self, "show", "an\nargument", "", "last", 0}, *code[] = {self, "exit", "77", 0};
   int pid = x_spawn(self, copy, ENV, redirected, 6, 0, lines);
   said("start between pipes", pid);
   x_close(in[0]), x_close(out[1]);

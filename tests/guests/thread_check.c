@@ -301,6 +301,31 @@ static void ends_of_processes(void) {
   x_close(ends[0]), x_close(ends[1]);
 }
 
+/* Names change while others look: each sees one or none of them, and nothing else ever fails. */
+static x_word bad, looks;
+static void moves(int n) {
+  for (int i = 0; i < n; i++)
+    if (x_rename(i & 1 ? "./moved" : "./name", i & 1 ? "./name" : "./moved")) ++bad;
+}
+static void looks_at_names(int n) {
+  for (int i = 0; i < n; i++) {
+    const char *name = i & 1 ? "./name" : "./moved";
+    int size = x_size_of(name, 1), fd = x_open(name, X_READ);
+    if ((size != 0 && size != -ENOENT) || (fd < 0 && fd != -ENOENT)) ++bad;
+    if (fd >= 0 && (x_size(fd) != 0 || x_links(fd) != 1)) ++bad;
+    x_close(fd);
+    ++looks;
+  }
+}
+static void names(void) {
+  x_close(x_open("./name", X_WRITE | X_CREATE));
+  int threads[4];
+  for (int i = 0; i < 4; i++) threads[i] = x_thread(i ? looks_at_names : moves, 1000);
+  for (int i = 0; i < 4; i++) x_join(threads[i]);
+  sayf("looks at names that change: %d, bad %d\n", looks, bad);
+  say("it is there", x_unlink("./name"));
+}
+
 static void sleeping(void) {
   int64_t start = x_now_ms();
   say("sleep", x_sleep_ms(25));
@@ -317,6 +342,7 @@ int main(void) {
   turns();
   conditions();
   calls();
+  names();
   sleeping();
   ends_of_processes();
   signals();

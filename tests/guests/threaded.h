@@ -18,7 +18,10 @@ X(futex_wake)(x_word *, uint8_t *);
 X(futex_wake_all)(x_word *, uint8_t *);
 __attribute__((import_module("wasix_32v1"), import_name("thread_exit"))) _Noreturn void wx_thread_exit(uint32_t);
 
-enum { X_THREADS = 64, X_STACK = 65536 };
+#ifndef X_STACK
+#define X_STACK 65536
+#endif
+enum { X_THREADS = 64 };
 typedef struct {
   uint32_t stack, tls, function, argument, reserved[10], stack_size, guard_size;
   x_word is_taken;

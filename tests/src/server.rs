@@ -2,6 +2,7 @@
 
 use crate::binary::{CACHE_VARIABLE, wasmoor};
 use crate::guest;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -73,12 +74,26 @@ impl Server {
         connect(self.port)
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line that the guest prints.
     ///
     /// # Panics
     /// It prints no more.
     pub fn line(&mut self) -> String {
         self.lines.next().expect("the guest prints").expect("the guest prints text")
+    }
+
+    /// Kills it, as nothing can be prepared for.
+    ///
+    /// # Panics
+    /// It has been waited for.
+    pub fn kill(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).expect("it runs");
     }
 
     /// Its status, when it ends.

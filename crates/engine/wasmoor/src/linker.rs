@@ -191,6 +191,13 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
+    /// What is defined: names of modules with names in them, in no order.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.definitions.iter().flat_map(|(module, definitions)| {
+            definitions.keys().map(|name| (module.as_str(), name.as_str()))
+        })
+    }
+
     /// What a name stands for in a store.
     ///
     /// # Panics

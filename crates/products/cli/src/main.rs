@@ -5,6 +5,7 @@
 //! `run` function; what a user reads goes through [`report`], so that all messages look alike.
 
 mod args;
+mod before;
 mod cache;
 mod compile;
 mod config;
@@ -36,6 +37,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    before::restore_faults();
     let cli = match args::Cli::try_parse_from(args::with_default_command(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => error.exit(),

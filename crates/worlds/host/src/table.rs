@@ -274,14 +274,17 @@ impl DescriptorTable {
         if from == to {
             return Ok(());
         }
-        let reservation = self.reserve()?;
         let entry = Entry { descriptor, close_on_exec, is_lent: false };
-        let replaced = self.write().put(to, entry)?;
-        match replaced {
-            // Its place is given back with the reservation that is not needed.
-            Some(entry) if !entry.is_lent => drop(entry),
-            _ => reservation.keep(),
+        let mut entries = self.write();
+        // What is replaced has its place already, also when there is no other left.
+        let has_place = entries.slots.get(to).is_some_and(|replaced| !replaced.is_lent);
+        let reservation = if has_place { None } else { Some(self.reserve()?) };
+        let replaced = entries.put(to, entry)?;
+        drop(entries);
+        if let Some(reservation) = reservation {
+            reservation.keep();
         }
+        drop(replaced);
         Ok(())
     }
 

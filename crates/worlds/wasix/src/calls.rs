@@ -5,6 +5,7 @@
 #![allow(clippy::too_many_arguments, reason = "the interface has as many")]
 
 pub(crate) mod channels;
+pub(crate) mod clocks;
 pub(crate) mod descriptors;
 pub(crate) mod epoll;
 pub(crate) mod files;

@@ -39,6 +39,7 @@ pub fn add_to_linker<T: Guest>(linker: &mut Linker<T>, module: &Module) -> wasmo
     linker.alias_module(PREVIEW1, WASIX_32)?;
     let mut offers = Offers { linker, module };
     calls::channels::offer(&mut offers)?;
+    calls::clocks::offer(&mut offers)?;
     calls::epoll::offer(&mut offers)?;
     calls::descriptors::offer(&mut offers)?;
     calls::files::offer(&mut offers)?;

@@ -14,6 +14,8 @@ const END: u32 = 65536;
 
 /// Error numbers.
 const ACCES: i32 = 2;
+const ADDRINUSE: i32 = 3;
+const ADDRNOTAVAIL: i32 = 4;
 const AFNOSUPPORT: i32 = 5;
 const AGAIN: i32 = 6;
 const BADF: i32 = 8;
@@ -449,6 +451,40 @@ fn options() {
             assert_eq!(guest.call(name, &[tcp, option, 0]), NOPROTOOPT, "{name} {option}");
         }
     }
+}
+
+/// Groups of the loopback interface.
+#[test]
+fn groups() {
+    let mut guest = Guest::new("*");
+    let udp = guest.made("sock_open", &[1, 2, 0, 0]);
+    guest.put(0, &[224, 0, 1, 7]);
+    guest.put(16, &[127, 0, 0, 1]);
+    for (name, errno) in [
+        ("sock_join_multicast_v4", 0),
+        ("sock_join_multicast_v4", ADDRINUSE),
+        ("sock_leave_multicast_v4", 0),
+        ("sock_leave_multicast_v4", ADDRNOTAVAIL),
+    ] {
+        assert_eq!(guest.call(name, &[udp, 0, 16]), errno, "{name}");
+    }
+    // An address that is no group's.
+    assert_eq!(guest.call("sock_join_multicast_v4", &[udp, 16, 16]), INVAL);
+    assert_eq!(guest.call("sock_listen", &[udp, 1]), NOTSUP, "datagrams");
+    let mut address = [0; 16];
+    (address[0], address[1], address[15]) = (0xff, 0x01, 7);
+    let udp = guest.made("sock_open", &[2, 2, 0, 0]);
+    guest.put(0, &address);
+    for (name, errno) in [
+        ("sock_join_multicast_v6", 0),
+        ("sock_join_multicast_v6", ADDRINUSE),
+        ("sock_leave_multicast_v6", 0),
+        ("sock_leave_multicast_v6", ADDRNOTAVAIL),
+    ] {
+        assert_eq!(guest.call(name, &[udp, 0, 1]), errno, "{name}");
+    }
+    guest.put(0, &[0; 16]);
+    assert_eq!(guest.call("sock_join_multicast_v6", &[udp, 0, 1]), INVAL);
 }
 
 #[test]

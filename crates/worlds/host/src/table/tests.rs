@@ -159,6 +159,7 @@ fn duplicate_to_any_number() {
     assert_eq!(table.duplicate_to(0, 9, false), Ok(()));
     assert_eq!((table.len(), limits.left(Resource::OpenFiles)), (3, 0));
     assert_eq!(table.duplicate_to(0, 5, false), Err(Errno::MFILE));
+    assert_eq!(table.duplicate_to(1, 9, false), Ok(()), "what is replaced makes room");
     assert_eq!(table.duplicate_to(0, 0, false), Ok(()));
     assert_eq!(table.duplicate_to(4, 4, false), Err(Errno::BADF));
     assert_eq!(table.duplicate_to(0, DESCRIPTOR_NUMBERS_MAX, false), Err(Errno::BADF));

@@ -48,7 +48,8 @@ const PERM: i32 = 63;
 const RANGE: i32 = 68;
 const SRCH: i32 = 71;
 const NOTCAPABLE: i32 = 76;
-const MEMORY: i32 = 78;
+/// A pointer leads out of the memory.
+pub(crate) const MEMORY: i32 = 78;
 
 /// Calls one after the other in one guest: name, parameters (`i` and `I` for both widths), arguments,
 /// answer; then bytes that lie in its memory.
@@ -288,6 +289,15 @@ const PROGRAMS: &[Row<'_>] = &[(
 )];
 
 const OTHERS: &[Row<'_>] = &[
+    // The host's clocks are not the guest's to set.
+    (
+        &[
+            ("clock_time_set", "iI", &[0, 1], PERM),
+            ("clock_time_set", "iI", &[1, 1], PERM),
+            ("clock_time_set", "iI", &[9, 1], INVAL),
+        ],
+        &[],
+    ),
     (
         &[("tty_get", "i", &[OUT], 0), ("tty_set", "i", &[OUT], 0)],
         // No terminal: 80 columns and 25 rows.
@@ -303,6 +313,31 @@ const OTHERS: &[Row<'_>] = &[
         &[],
     ),
 ];
+
+/// The error numbers of the rows by their names.
+pub(crate) fn number(name: &str) -> Option<i32> {
+    let known = [
+        ("BADF", BADF),
+        ("DEADLK", DEADLK),
+        ("INVAL", INVAL),
+        ("NAMETOOLONG", NAMETOOLONG),
+        ("NOENT", NOENT),
+        ("NOSYS", NOSYS),
+        ("NOTCAPABLE", NOTCAPABLE),
+        ("NOTDIR", NOTDIR),
+        ("PERM", PERM),
+        ("RANGE", RANGE),
+        ("SRCH", SRCH),
+    ];
+    known.iter().find(|(other, _)| *other == name).map(|(_, number)| *number)
+}
+
+/// What a call answers in the rows.
+pub(crate) fn answers(name: &str) -> Vec<i32> {
+    let tables = [THREADS, FUTEXES, SHARED_FUTEXES, DESCRIPTORS, FILES, OTHERS];
+    let calls = tables.iter().flat_map(|rows| rows.iter()).flat_map(|(calls, _)| calls.iter());
+    calls.filter(|(other, ..)| *other == name).map(|(.., answer)| *answer).collect()
+}
 
 fn check(rows: &[Row<'_>], shared: bool) {
     for tier in TIERS {

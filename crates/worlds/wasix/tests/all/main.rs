@@ -3,4 +3,5 @@
 mod calls;
 mod checkpoints;
 mod common;
+mod covered;
 mod threads;
