@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # It includes a header that it needs nothing of.
 touch "$work/pthread.h"
-clang-22 --target=wasm32-wasi -Wno-deprecated --sysroot=/usr -mbulk-memory -mmutable-globals -O2 -w -I"$work" \
+clang-22 --target=wasm32-wasi -Wno-deprecated --sysroot=/usr -mbulk-memory -mmutable-globals -Os -w -I"$work" \
     -D_WASI_EMULATED_GETPID -DSQLITE_THREADSAFE=1 -DSQLITE_MUTEX_NOOP -DSQLITE_OMIT_LOAD_EXTENSION \
     -DSQLITE_OMIT_DEPRECATED -DSQLITE_OMIT_WAL -DSQLITE_MAX_WORKER_THREADS=0 -DSQLITE_TEMP_STORE=3 -DSQLITE_DQS=0 \
     -c -o "$work/sqlite3.o" "$sqlite/sqlite3.c"

@@ -326,6 +326,28 @@ static void names(void) {
   say("it is there", x_unlink("./name"));
 }
 
+/* Threads begin and end while their process forks: children can have threads too, and end. */
+static volatile int goes_on;
+static void begins(int unused) {
+  (void)unused;
+  while (goes_on) x_join(x_thread(counts, 1));
+}
+static void forks_and_threads(void) {
+  goes_on = 1;
+  int threads[3], right = 0;
+  for (int i = 0; i < 3; i++) threads[i] = x_thread(begins, 0);
+  for (int i = 0; i < 40; i++) {
+    x_status s = {0, 0};
+    int pid = x_fork();
+    if (!pid) _Exit(x_join(x_thread(counts, 1)) == 0 ? 7 : 1);
+    x_wait_for(pid, 0, &s);
+    right += s.number == 7;
+  }
+  goes_on = 0;
+  for (int i = 0; i < 3; i++) x_join(threads[i]);
+  sayf("children of a process whose threads come and go: %d%.0d\n", right, 0);
+}
+
 static void sleeping(void) {
   int64_t start = x_now_ms();
   say("sleep", x_sleep_ms(25));
@@ -345,6 +367,7 @@ int main(void) {
   names();
   sleeping();
   ends_of_processes();
+  forks_and_threads();
   signals();
   x_line("done\n");
   return 0;

@@ -210,6 +210,7 @@ pub(crate) fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Resul
     let process = Arc::clone(thread.process());
     let before = Parent { pid: process.pid(), host: getpid() };
     let early = apart.and_then(Apart::number);
+    let births = process.births.hold();
     let mut state = lock(&process.family.state);
     // Nobody else is in the middle of anything that the child needs.
     let parents = apart.map(Apart::table);
@@ -217,6 +218,7 @@ pub(crate) fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Resul
         // First this, then the fork.
         (signals::hold(&crate::alarms::FORWARDED), fork::fork())
     });
+    drop(births);
     match forked {
         Ok(Fork::Parent(child)) => {
             let host = Pid::from_raw(child).ok_or(Errno::AGAIN)?;

@@ -26,6 +26,7 @@ mod abi;
 mod address;
 mod alarms;
 mod apart;
+mod births;
 mod calls;
 mod errno;
 mod family;

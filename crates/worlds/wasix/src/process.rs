@@ -1,6 +1,7 @@
 //! Processes: what the threads of one guest share.
 
 use crate::alarms::Alarms;
+use crate::births::Births;
 use crate::family::{FIRST, Family};
 use crate::modules::{LoadedModule, ModuleSource, Modules};
 use crate::signals::{Action, Dispositions, Signal};
@@ -39,6 +40,7 @@ pub struct Process {
     options: Options,
     pub(crate) threads: Threads,
     pub(crate) workers: Arc<Workers>,
+    pub(crate) births: Births,
     /// Makes instances for new threads; of the type that the store's data has.
     program: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
     successor: Mutex<Option<(LoadedModule, Thread)>>,
@@ -207,6 +209,7 @@ impl Process {
             options: self.options.clone(),
             threads: Threads::new(self.pid()),
             workers: Arc::clone(&self.workers),
+            births: Births::default(),
             program: Mutex::new(None),
             successor: Mutex::new(None),
             dispositions,
@@ -336,6 +339,7 @@ impl ProcessBuilder {
             options: self.options,
             threads: Threads::new(FIRST),
             workers: Arc::default(),
+            births: Births::default(),
             program: Mutex::new(None),
             successor: Mutex::new(None),
             dispositions: Dispositions::default(),

@@ -198,6 +198,7 @@ pub(crate) fn spawn<T: Guest>(caller: &mut Caller<'_, T>, start: Start) -> Resul
     let tid = process.threads.admit(options.threads_max)?;
     // From here on the thread counts, and no longer when this is dropped.
     let ending = Ending { process: Arc::clone(&process), tid };
+    let birth = process.births.enter();
     let data = parent.thread().sibling(tid);
     let data = parent.for_thread(data);
     let mut store = Store::new(&program.engine, data).map_err(|_| again())?;
@@ -206,6 +207,7 @@ pub(crate) fn spawn<T: Guest>(caller: &mut Caller<'_, T>, start: Start) -> Resul
     let instance = program.pre.instantiate(&mut store).map_err(|_| again())?;
     store.data_mut().thread().set_instance(instance);
     let entry = start.prepare(&mut store, &instance)?;
+    drop(birth);
     let body = move || {
         let ending = ending;
         let result = entry.call(&mut store, tid);
@@ -214,7 +216,9 @@ pub(crate) fn spawn<T: Guest>(caller: &mut Caller<'_, T>, start: Start) -> Resul
         if thread.tid() != tid {
             thread.process().exit_in_child(status(&result));
         }
+        let end = ending.process.births.enter();
         drop(store);
+        drop(end);
         ending.with(result);
     };
     let started = process.workers.start(options.thread_stack_bytes, Box::new(body));
