@@ -49,7 +49,9 @@ impl Wanted {
                 ("tiers", "baseline") => wanted.optimizing = false,
                 ("tiers", "optimizing") => wanted.baseline = false,
                 ("memory", "guarded") => {}
-                ("memory", "checked") => tunables.memory_mode = MemoryMode::Checked,
+                ("memory", "checked") => {
+                    (tunables.memory_mode, tunables.clamped64) = (MemoryMode::Checked, false);
+                }
                 ("polls", value) => tunables.poll = is_on(value)?,
                 ("fuel", value) => tunables.fuel = is_on(value)?,
                 _ => return Err(format!("unknown directive: {line}")),

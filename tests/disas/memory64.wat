@@ -12,16 +12,12 @@
 ;;;         mov rbp, rsp
 ;;;         sub rsp, 0x10
 ;;;         mov r8, rsi
+;;;         mov r9, [rdi+0x40]
 ;;; i32.load offset=8
-;;;         mov rax, [rdi+0x40]
-;;;         add rax, r8
-;;;         add rax, 8
-;;;         mov r11, [rdi+0x48]
-;;;         sub r11, 0xc
-;;;         cmp r8, r11
-;;;         mov r11d, 0
-;;;         cmova rax, r11
-;;;         mov eax, [rax] ; trap: out of bounds memory access
+;;;         mov rax, r8
+;;;         cmp rax, [rdi+0x50]
+;;;         cmova rax, [rdi+0x50]
+;;;         mov eax, [r9+rax+8] ; trap: out of bounds memory access
 ;;; end
 ;;;         leave
 ;;;         ret
@@ -31,6 +27,7 @@
 ;;;         mov rbp, rsp
 ;;;         sub rsp, 0x10
 ;;;         mov r8, rsi
+;;;         mov r9, [rdi+0x40]
 ;;; i32.load offset=4294967296
 ;;;         mov rax, [rdi+0x40]
 ;;;         add rax, r8
@@ -52,15 +49,12 @@
 ;;; optimizing: function 0 `load`
 ;;;         push rbp
 ;;;         mov rbp, rsp
+;;;         mov r9, [rdi+0x40]
+;;;         mov r8, [rdi+0x50]
 ;;; i32.load offset=8
-;;;         mov r8, [rdi+0x48]
-;;;         mov r11, [rdi+0x40]
-;;;         sub r8, 0xc
-;;;         xor r10, r10
-;;;         lea r9, [r11+rsi+8]
 ;;;         cmp rsi, r8
-;;;         cmova r9, r10
-;;;         mov eax, [r9] ; trap: out of bounds memory access
+;;;         cmova rsi, r8
+;;;         mov eax, [r9+rsi+8] ; trap: out of bounds memory access
 ;;; end
 ;;;         mov rsp, rbp
 ;;;         pop rbp

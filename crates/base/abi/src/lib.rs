@@ -27,7 +27,7 @@ pub use reference::{
     CompositeKind, ConcreteType, DefinedType, HeapType, RefFamily, RefType, TypeUse,
 };
 pub use trap::TrapCode;
-pub use tunables::{MemoryMode, Tunables};
+pub use tunables::{CLAMP_GUARD_BYTES, CLAMP_ROOM_BYTES_MIN, MemoryMode, Tunables};
 pub use types::*;
 pub use vmctx::VmctxLayout;
 
@@ -37,4 +37,4 @@ pub use cranelift_entity as entity;
 /// Changes whenever machine code made by an older build must not be run by this one.
 ///
 /// It is part of the key of every stored piece of code.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;

@@ -19,7 +19,7 @@
 //!                     imported globals     [ptr const -> 16-byte global cell]       8 bytes each
 //!                     imported tags        [ptr const -> tag]                       8 bytes each
 //!                     defined tables       table definition                        16 bytes each
-//!                     defined memories     memory definition                       16 bytes each
+//!                     defined memories     memory definition                       24 bytes each
 //!                     pointers to shared   [ptr const -> memory definition]         8 bytes each,
 //!                                          one per defined memory (used when it is shared)
 //!                     defined tags         [ptr const -> tag]                       8 bytes each
@@ -27,8 +27,9 @@
 //!
 //! table definition    0  base    ptr   -> elements, 8 bytes each; moves on growth
 //!                     8  length  u64   elements; only grows
-//! memory definition   0  base    ptr   const under MemoryMode::Guard
+//! memory definition   0  base    ptr   const under MemoryMode::Guard and Clamped
 //!                     8  length  u64   bytes, a multiple of the page size; only grows
+//!                    16  reach   u64   const under MemoryMode::Clamped, unused otherwise
 //! global cell         0  value   up to 16 bytes, little-endian; i32 and f32 in the low 4 bytes
 //!
 //! function reference  0  slot    ptr const -> the code slot to call through
@@ -147,6 +148,10 @@ pub const TABLE_ELEMENT_BYTES: u32 = 8;
 pub const MEMORY_BASE: u32 = 0;
 /// Memory definition: length in bytes.
 pub const MEMORY_LENGTH: u32 = 8;
+/// Memory definition: what larger indices are replaced by under `MemoryMode::Clamped`.
+pub const MEMORY_REACH: u32 = 16;
+/// Bytes of a memory definition.
+pub const MEMORY_DEFINITION_BYTES: u32 = 24;
 /// Imported function: pointer to the code slot.
 pub const IMPORT_FUNC_SLOT: u32 = 0;
 /// Imported function: first argument for the callee.
@@ -227,7 +232,7 @@ impl VmctxLayout {
         let imported_globals = section(counts.imported_globals, 8, 8);
         let imported_tags = section(counts.imported_tags, 8, 8);
         let defined_tables = section(counts.defined_tables, 16, 8);
-        let defined_memories = section(counts.defined_memories, 16, 8);
+        let defined_memories = section(counts.defined_memories, MEMORY_DEFINITION_BYTES, 8);
         let shared_memories = section(counts.defined_memories, 8, 8);
         let defined_tags = section(counts.defined_tags, 8, 8);
         let defined_globals = section(counts.defined_globals, GLOBAL_CELL_BYTES, 16);
@@ -282,7 +287,9 @@ impl VmctxLayout {
         match index.as_u32().checked_sub(self.counts.imported_memories) {
             None => Place::Behind(self.imported_memories + index.as_u32() * 8),
             Some(defined) if ty.shared => Place::Behind(self.shared_memories + defined * 8),
-            Some(defined) => Place::Inline(self.defined_memories + defined * 16),
+            Some(defined) => {
+                Place::Inline(self.defined_memories + defined * MEMORY_DEFINITION_BYTES)
+            }
         }
     }
 
@@ -334,9 +341,9 @@ mod tests {
         };
         assert_eq!(layout.memory(MemoryIndex::from_u32(1), &ty), Place::Inline(128));
         let shared = MemoryType { shared: true, ..ty };
-        assert_eq!(layout.memory(MemoryIndex::from_u32(1), &shared), Place::Behind(144));
-        assert_eq!(layout.tag(TagIndex::from_u32(1)), 152);
-        assert_eq!(layout.global(GlobalIndex::from_u32(1)), Place::Inline(160));
-        assert_eq!(layout.size(), 192);
+        assert_eq!(layout.memory(MemoryIndex::from_u32(1), &shared), Place::Behind(152));
+        assert_eq!(layout.tag(TagIndex::from_u32(1)), 160);
+        assert_eq!(layout.global(GlobalIndex::from_u32(1)), Place::Inline(176));
+        assert_eq!(layout.size(), 208);
     }
 }

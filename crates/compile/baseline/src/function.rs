@@ -301,9 +301,10 @@ impl<'a> Gen<'a> {
 
     /// Whether the base of memory 0 never changes.
     fn memory0_guarded(&self) -> bool {
-        self.module.memories.get(MemoryIndex::from_u32(0)).is_some_and(|ty| {
-            matches!(self.job.tunables.memory_mode_of(ty), MemoryMode::Guard { .. })
-        })
+        self.module
+            .memories
+            .get(MemoryIndex::from_u32(0))
+            .is_some_and(|ty| self.job.tunables.memory_mode_of(ty) != MemoryMode::Checked)
     }
 
     // Polls.

@@ -37,6 +37,8 @@ pub(crate) struct Pins {
     pub(crate) stale: u16,
     /// Those whose home has the value.
     pub(crate) homed: u16,
+    /// Those whose value does not exceed the reach of memory 0.
+    clamped: u16,
     /// Which local a register belongs to.
     pub(crate) local: [u32; 16],
 }
@@ -46,12 +48,24 @@ impl Pins {
     fn written(&mut self, reg: u8) {
         self.stale &= !(1 << reg);
         self.homed &= !(1 << reg);
+        self.clamped &= !(1 << reg);
+    }
+
+    /// The register is to be clamped in its place; whether it is not so yet.
+    pub(crate) fn clamp(&mut self, reg: Gpr) -> bool {
+        let is_new = self.clamped & reg.bit() == 0;
+        if is_new {
+            self.written(reg.0);
+            self.clamped |= reg.bit();
+        }
+        is_new
     }
 
     /// Control flow meets other: what is at home is not known.
     fn met(&mut self) {
         self.homed = 0;
         self.stale = 0;
+        self.clamped = 0;
     }
 }
 

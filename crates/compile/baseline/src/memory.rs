@@ -3,6 +3,7 @@
 //! ```text
 //! Guard     [base + index + offset]: faults if it leaves the accessible pages. Offsets beyond
 //!           the guard are checked like Checked.
+//! Clamped   as Guard, with an index that is at most the memory's reach.
 //! Checked   address = base + index + offset, or 0 if index + offset + size > length, by a
 //!           conditional move that speculation cannot bypass; the access at 0 faults.
 //! ```
@@ -10,10 +11,12 @@
 use crate::call::Arg;
 use crate::function::Gen;
 use crate::state::{Loc, Ty, Value};
-use crate::x86_64::{Alu, Cc, Gpr, Mem, Size};
+use crate::x86_64::{Alu, Cc, Gpr, Mem, Rm, Size};
 use wasmoor_abi::trap::FaultKind;
-use wasmoor_abi::vmctx::{MEMORY_BASE, MEMORY_LENGTH, Place};
-use wasmoor_abi::{Libcall, MemoryIndex, MemoryMode, MemoryType, TrapCode};
+use wasmoor_abi::vmctx::{MEMORY_BASE, MEMORY_LENGTH, MEMORY_REACH, Place};
+use wasmoor_abi::{
+    CLAMP_GUARD_BYTES, CLAMP_ROOM_BYTES_MIN, Libcall, MemoryIndex, MemoryMode, MemoryType, TrapCode,
+};
 use wasmparser::{MemArg, MemArgTarget};
 
 /// Bytes that a 32-bit index can reach.
@@ -68,13 +71,16 @@ impl Gen<'_> {
         };
         let ty = self.memory_type(memory);
         let index = self.pop();
-        let MemoryMode::Guard { guard_bytes } = self.job.tunables.memory_mode_of(&ty) else {
-            return self.checked_address(memory, &ty, index, memarg.offset, size);
+        // How far the furthest byte may lie behind what an index reaches.
+        let beyond_max = match self.job.tunables.memory_mode_of(&ty) {
+            MemoryMode::Guard { guard_bytes } => guard_bytes,
+            MemoryMode::Clamped => CLAMP_GUARD_BYTES,
+            MemoryMode::Checked => 0,
         };
-        // The furthest byte lies behind 4 GiB by at most this much.
-        if memarg.offset.saturating_add(u64::from(size)) > guard_bytes {
+        if memarg.offset.saturating_add(u64::from(size)) > beyond_max {
             return self.checked_address(memory, &ty, index, memarg.offset, size);
         }
+        let index = if ty.index64 { self.clamped(memory, &ty, index) } else { index };
         let base = match self.roles.membase {
             Some(base) if memory == 0 => base,
             _ => {
@@ -86,9 +92,39 @@ impl Gen<'_> {
         self.guarded_address(base, index, memarg.offset)
     }
 
+    /// The index, or the memory's reach if that is less and the index is not known to be, by a conditional move that speculation
+    /// cannot bypass.
+    fn clamped(&mut self, memory: u32, ty: &MemoryType, index: Value) -> Value {
+        // The offset is small, and what is behind the room is inaccessible.
+        if index.bits() <= CLAMP_ROOM_BYTES_MIN.ilog2() as u8 {
+            return index;
+        }
+        if let Loc::Local(local) = index.loc
+            && memory == 0
+            && let Rm::Reg(reg) = self.local_gpr(local)
+        {
+            // In its place: where that changes the local, the access traps and nobody sees it.
+            // So the next access by this local needs no clamp.
+            if self.gpr_pins.clamp(reg) {
+                self.clamp(memory, ty, reg);
+            }
+            return index;
+        }
+        let index = self.own_gpr(index);
+        self.clamp(memory, ty, index);
+        Value::new(Ty::I64, Loc::Gpr(index))
+    }
+
+    fn clamp(&mut self, memory: u32, ty: &MemoryType, reg: Gpr) {
+        let reach = self.memory_field(memory, ty, MEMORY_REACH);
+        self.asm.alu(Alu::Cmp, Size::S64, reg, reach);
+        self.asm.cmov(Cc::A, Size::S64, reg, reach);
+    }
+
     fn guarded_address(&mut self, base: Gpr, index: Value, offset: u64) -> Address {
+        let low = if index.ty == Ty::I32 { u64::from(u32::MAX) } else { u64::MAX };
         if let Some(index) = index.constant()
-            && let Ok(disp) = i32::try_from(u64::from(index as u32).saturating_add(offset))
+            && let Ok(disp) = i32::try_from((index & low).saturating_add(offset))
         {
             return Address { mem: Mem::new(base, disp), holds: None };
         }

@@ -96,7 +96,7 @@ impl Gen<'_> {
 
     /// Moves the entry at a position to its home slot, unless it is a constant.
     pub(crate) fn settle(&mut self, position: usize) {
-        let Value { ty, loc } = self.stack[position];
+        let Value { ty, loc, .. } = self.stack[position];
         match loc {
             Loc::Const(_) | Loc::Slot(_) | Loc::Cond(_) => return,
             Loc::Gpr(_) | Loc::Xmm(_) | Loc::Local(_) => {}
@@ -123,7 +123,7 @@ impl Gen<'_> {
 
     /// Puts the entry at a position into its slot, constants too.
     pub(crate) fn settle_fully(&mut self, position: usize) {
-        let Value { ty, loc } = self.stack[position];
+        let Value { ty, loc, .. } = self.stack[position];
         if !matches!(loc, Loc::Const(_)) {
             return self.settle(position);
         }
@@ -151,7 +151,7 @@ impl Gen<'_> {
         let mut at = self.stack.len();
         while self.locals[index as usize].reads > 0 && at > self.settled {
             at -= 1;
-            let Value { ty, loc } = self.stack[at];
+            let Value { ty, loc, .. } = self.stack[at];
             if loc != Loc::Local(index) {
                 continue;
             }

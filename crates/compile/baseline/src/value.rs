@@ -73,12 +73,27 @@ pub(crate) enum Loc {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Value {
     pub(crate) ty: Ty,
+    /// An integer, taken as unsigned, is below 2 to the power of this.
+    bits: u8,
     pub(crate) loc: Loc,
 }
 
 impl Value {
     pub(crate) const fn new(ty: Ty, loc: Loc) -> Value {
-        Value { ty, loc }
+        Value { ty, bits: if matches!(ty, Ty::I32) { 32 } else { 64 }, loc }
+    }
+
+    /// The same, of which it is known that it is an integer below 2 to the power of `bits`.
+    pub(crate) const fn below(self, bits: u8) -> Value {
+        Value { bits: if bits < self.bits { bits } else { self.bits }, ..self }
+    }
+
+    /// Bits that an integer has at most.
+    pub(crate) const fn bits(&self) -> u8 {
+        match self.loc {
+            Loc::Const(number) => (u64::BITS - number.leading_zeros()) as u8,
+            _ => self.bits,
+        }
     }
 
     /// The value if it is a constant.

@@ -7,6 +7,7 @@
 //! [`TableStorage`] is a growable array of 8-byte cells. Neither knows stores or their limits:
 //! the caller charges its meter before it asks here.
 
+mod claim;
 mod dense;
 mod image;
 mod linear;
@@ -23,7 +24,7 @@ mod table;
 pub use dense::DenseArena;
 pub use image::{MemoryImage, folded_range};
 pub use linear::{GrowError, LinearMemory, MemoryError};
-pub use mode::{choose_memory_mode, choose_pool_memory_mode};
+pub use mode::{choose_clamped64, choose_memory_mode, choose_pool_memory_mode};
 pub use parking::{ParkingLot, Waited, Waiter};
 pub use plan::MemoryPlan;
 pub use reset::{ResetDone, ResetMethod};

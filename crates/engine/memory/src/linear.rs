@@ -5,7 +5,7 @@
 //! [ the guest's bytes | zeros to the page's end | inaccessible      ]
 //! ```
 //!
-//! In `Guard` mode `bytes` is a multiple of the host's page, so that the first inaccessible byte is
+//! In `Guard` and `Clamped` mode `bytes` is a multiple of the host's page, so that the first inaccessible byte is
 //! the first one out of bounds; a memory whose pages are smaller (custom page sizes) must be
 //! `Checked`, and so must its code. In `Checked` mode the code compares with `bytes` exactly, so the
 //! zeros behind them are out of reach; they are what growth adds.
@@ -22,8 +22,8 @@
 
 use crate::dense::DenseArena;
 use crate::image::MemoryImage;
-use crate::plan::{MemoryPlan, Size, Wanted, reservation};
-use crate::space::Space;
+use crate::plan::{MemoryPlan, Size, Wanted, clamp_reach, clamp_room, reservation};
+use crate::space::{Own, Space};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -31,7 +31,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmoor_abi::{MemoryMode, MemoryType};
 use wasmoor_sys::file_image::FileMapping;
-use wasmoor_sys::vm::{self, Access, Reservation};
+use wasmoor_sys::vm::{self, Access};
 
 /// Why a memory could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum MemoryError {
         /// Pages that the type allows.
         pages_max: u64,
     },
-    /// The plan says `Guard`, which this type does not allow; a bug of who made the plan.
+    /// The plan says `Guard` or `Clamped`, which this type does not allow; a bug of who made the plan.
     #[error("a memory of type `{0}` cannot be kept in bounds by guards")]
     Guard(MemoryType),
     /// The system refuses address space or memory.
@@ -147,7 +147,7 @@ impl LinearMemory {
         let bytes = initial_bytes(ty)?;
         let wanted = reservation(plan, ty, bytes)?;
         let failed = |error| MemoryError::System { bytes, reservation: wanted.least, error };
-        let space = reserve_committed(wanted, bytes).map_err(failed)?;
+        let space = whole_pages(bytes).and_then(|len| Own::new(wanted, len)).map_err(failed)?;
         Self::in_space(Space::Own(space), ty, plan, bytes, image).map_err(failed)
     }
 
@@ -252,7 +252,7 @@ impl LinearMemory {
     }
 
     /// The first byte; never null, also when there are no bytes. Moves only when growing, and
-    /// never under `MemoryMode::Guard` nor when the memory is shared.
+    /// only under `MemoryMode::Checked`, unless the memory is shared.
     #[must_use]
     pub fn base(&self) -> *mut u8 {
         self.reservation.base().as_ptr()
@@ -268,6 +268,18 @@ impl LinearMemory {
     #[must_use]
     pub fn pages(&self) -> u64 {
         (self.bytes as u64) >> self.size.page_size_log2
+    }
+
+    /// What code clamps larger indices to; 0: it compares them otherwise.
+    #[must_use]
+    pub fn reach(&self) -> u64 {
+        self.room().map_or(0, |room| clamp_reach(room) as u64)
+    }
+
+    /// Bytes that a `Clamped` memory may have, since it cannot move and what is behind them must
+    /// stay inaccessible.
+    fn room(&self) -> Option<usize> {
+        (self.mode == MemoryMode::Clamped).then(|| clamp_room(self.reservation.len()))
     }
 
     /// The mode of the plan that the memory was made under.
@@ -312,13 +324,16 @@ impl LinearMemory {
         let bytes = self.pages().checked_add(delta).and_then(|pages| self.size.bytes(pages));
         // What cannot be does not move.
         let wanted = bytes.and_then(|bytes| whole_pages(bytes).ok()).unwrap_or(0);
-        wanted > self.accessible.max(self.reservation.len())
+        self.room().is_none() && wanted > self.accessible.max(self.reservation.len())
     }
 
     fn grow_to(&mut self, bytes: usize) -> io::Result<()> {
         let wanted = whole_pages(bytes)?;
         if wanted <= self.accessible {
             return Ok(());
+        }
+        if self.room().is_some_and(|room| wanted > room) {
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
         if wanted <= self.reservation.len() {
             self.reservation.protect(self.accessible..wanted, Access::ReadWrite)?;
@@ -334,7 +349,7 @@ impl LinearMemory {
     fn move_to_larger(&mut self, bytes: usize) -> io::Result<()> {
         debug_assert!(self.mode == MemoryMode::Checked && !self.shared, "reserved in full");
         let doubled = self.reservation.len().saturating_mul(2).min(self.size.bytes_max());
-        let wanted = Wanted { best: doubled.max(bytes), least: bytes };
+        let wanted = Wanted { best: doubled.max(bytes), least: bytes, front: 0 };
         let (kept, accessible) = (whole_pages(self.bytes)?, whole_pages(bytes)?);
         // What is mapped from an image cannot be moved together with the rest.
         let lengths: &[usize] =
@@ -345,7 +360,7 @@ impl LinearMemory {
             }
         }
         // The system may see several pieces here, as it does in the child of a fork.
-        let new = reserve_committed(wanted, bytes)?;
+        let new = Own::new(wanted, accessible)?;
         // SAFETY: the old bytes are readable, the new ones writable and at least as many, both up
         // to whole pages; two reservations do not overlap; `&mut self` keeps others out.
         unsafe { copy_pages(self.reservation.base(), new.base(), kept) };
@@ -368,17 +383,6 @@ fn initial_bytes(ty: &MemoryType) -> Result<usize, MemoryError> {
 
 pub(crate) fn whole_pages(bytes: usize) -> io::Result<usize> {
     vm::round_up_to_pages(bytes).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
-}
-
-/// Address space of which the first `bytes` are accessible.
-fn reserve_committed(wanted: Wanted, bytes: usize) -> io::Result<Reservation> {
-    let reservation =
-        Reservation::new(wanted.best).or_else(|error| match wanted.least == wanted.best {
-            true => Err(error),
-            false => Reservation::new(wanted.least),
-        })?;
-    reservation.protect(0..whole_pages(bytes)?, Access::ReadWrite)?;
-    Ok(reservation)
 }
 
 /// Copies whole pages to zeroed ones, leaving pages of zeros alone: reading a page that was never

@@ -1,6 +1,7 @@
 //! Which memory mode the machine grants.
 
-use crate::plan::guard_reservation;
+use crate::claim::Claim;
+use crate::plan::{clamp_reservation, guard_reservation};
 use wasmoor_abi::{MemoryMode, MemoryType, Tunables};
 use wasmoor_sys::vm::Reservation;
 
@@ -19,6 +20,15 @@ pub fn choose_memory_mode() -> MemoryMode {
 #[must_use]
 pub fn choose_pool_memory_mode(slots_max: usize) -> MemoryMode {
     choose(slots_max.clamp(MEMORIES_MIN, POOLED_MEMORIES_MIN))
+}
+
+/// Whether 64-bit memories may be `Clamped`: the machine has address space for several of them, or
+/// for those of a pool of so many instances.
+#[must_use]
+pub fn choose_clamped64(slots_max: Option<usize>) -> bool {
+    clamp_reservation()
+        .checked_mul(slots_max.unwrap_or(0).max(MEMORIES_MIN))
+        .is_some_and(|len| Claim::is_possible(len) && Reservation::new(len).is_ok())
 }
 
 /// The answer is found by trying, so it takes every limit into account: `RLIMIT_AS`, short

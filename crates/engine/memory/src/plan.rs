@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Guard     [ bytes: read-write | inaccessible ... 4 GiB | guard_bytes | one page ]   never moves
+//! Clamped   [ 2 GiB | bytes: read-write | inaccessible ... 64 GiB | 4 GiB | one page ]
+//!                   base                                                      never moves
 //! Checked   [ bytes: read-write | inaccessible ........ ]                     moves when outgrown
 //! ```
 //!
@@ -13,6 +15,11 @@ use wasmoor_sys::vm;
 
 /// Bytes that a 32-bit index reaches.
 const INDEX32_BYTES: u64 = 1 << 32;
+/// What is wanted for a `Clamped` memory whose type says that it may grow so far.
+const CLAMP_ROOM_BYTES_BEST: usize = 256 << 30;
+/// Inaccessible bytes on either side of a `Clamped` memory's reach, which is in bounds of `usize`
+/// wherever such memories are.
+const CLAMP_GUARD: usize = wasmoor_abi::CLAMP_GUARD_BYTES as usize;
 
 /// Choices of the host for a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +70,13 @@ impl Size {
 }
 
 /// Bytes of address space for a memory that starts with `bytes`: what is wanted, and what will do
-/// where that is refused.
+/// where that is refused; both counted from the memory's base on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) best: usize,
     pub(crate) least: usize,
+    /// Inaccessible bytes before the base.
+    pub(crate) front: usize,
 }
 
 pub(crate) fn reservation(
@@ -78,7 +87,14 @@ pub(crate) fn reservation(
     match plan.mode {
         MemoryMode::Guard { guard_bytes } => {
             let len = guard_reservation(ty, guard_bytes).ok_or(MemoryError::Guard(*ty))?;
-            Ok(Wanted { best: len, least: len })
+            Ok(Wanted { best: len, least: len, front: 0 })
+        }
+        MemoryMode::Clamped => {
+            if !ty.index64 || !has_whole_pages(ty) {
+                return Err(MemoryError::Guard(*ty));
+            }
+            let [best, least] = clamp_rooms(ty, bytes).map(clamp_len);
+            Ok(Wanted { best, least, front: CLAMP_GUARD })
         }
         MemoryMode::Checked => {
             let max = Size::of(ty).bytes_max();
@@ -86,16 +102,56 @@ pub(crate) fn reservation(
             let best = if ty.shared { max } else { max.min(plan.reservation_bytes_max).max(bytes) };
             let least = if ty.shared { max } else { bytes };
             // A memory without bytes has a base, too.
-            Ok(Wanted { best: best.max(1), least: least.max(1) })
+            Ok(Wanted { best: best.max(1), least: least.max(1), front: 0 })
         }
     }
+}
+
+/// Bytes that a `Clamped` memory may grow to: what is wanted, and what will do.
+fn clamp_rooms(ty: &MemoryType, bytes: usize) -> [usize; 2] {
+    let room_min = wasmoor_abi::CLAMP_ROOM_BYTES_MIN as usize;
+    let max = Size::of(ty).bytes_max();
+    if ty.shared {
+        return [max.max(room_min); 2];
+    }
+    let best = match ty.maximum {
+        Some(_) => max.min(CLAMP_ROOM_BYTES_BEST),
+        None => room_min,
+    };
+    let grown = bytes.saturating_mul(2).min(max);
+    [best.max(grown).max(room_min), bytes.max(room_min)]
+}
+
+/// Bytes of address space, from the base on, for a `Clamped` memory; too many if it overflows.
+fn clamp_len(room: usize) -> usize {
+    room.saturating_add(2 * CLAMP_GUARD).saturating_add(vm::page_bytes())
+}
+
+/// The inverse of [`clamp_len`].
+pub(crate) fn clamp_room(len: usize) -> usize {
+    len.saturating_sub(2 * CLAMP_GUARD + vm::page_bytes())
+}
+
+/// What indices are clamped to in a memory that has this much room.
+pub(crate) fn clamp_reach(room: usize) -> usize {
+    room + CLAMP_GUARD
+}
+
+/// Bytes of address space that a `Clamped` memory without a maximum takes.
+pub(crate) fn clamp_reservation() -> usize {
+    clamp_len(wasmoor_abi::CLAMP_ROOM_BYTES_MIN as usize).saturating_add(CLAMP_GUARD)
+}
+
+/// Whether what is accessible can end where the memory ends.
+fn has_whole_pages(ty: &MemoryType) -> bool {
+    ty.page_bytes().is_multiple_of(vm::page_bytes() as u64)
 }
 
 /// Bytes of a reservation under guards; `None` where guards cannot do: 64-bit indices reach
 /// everywhere, and pages smaller than the host's would leave accessible bytes behind the end.
 pub(crate) fn guard_reservation(ty: &MemoryType, guard_bytes: u64) -> Option<usize> {
     let host_page = vm::page_bytes() as u64;
-    if ty.index64 || !ty.page_bytes().is_multiple_of(host_page) {
+    if ty.index64 || !has_whole_pages(ty) {
         return None;
     }
     let len = INDEX32_BYTES.checked_add(guard_bytes)?.checked_add(host_page)?;
@@ -140,7 +196,37 @@ mod tests {
             (ty(Some(0), false, 16), 0, 1, 1),
             (shared, 1 << 16, 100 << 16, 100 << 16),
         ] {
-            assert_eq!(reservation(&plan, &ty, bytes).unwrap(), Wanted { best, least }, "{ty}");
+            let wanted = Wanted { best, least, front: 0 };
+            assert_eq!(reservation(&plan, &ty, bytes).unwrap(), wanted, "{ty}");
+        }
+    }
+
+    #[test]
+    fn clamped_memories_have_room_to_grow_to() {
+        const GIB: usize = 1 << 30;
+        let plan = MemoryPlan::new(MemoryMode::Clamped);
+        let around = 4 * GIB + vm::page_bytes();
+        let shared = MemoryType { shared: true, ..ty(Some(3), true, 16) };
+        for (ty, bytes, best, least) in [
+            (ty(None, true, 16), 0, 64, 64),
+            (ty(None, true, 16), 40 * GIB, 80, 64),
+            (ty(None, true, 16), 100 * GIB, 200, 100),
+            (ty(Some(3), true, 16), 1 << 16, 64, 64),
+            (ty(Some(100 << 14), true, 16), 0, 100, 64),
+            (ty(Some(1 << 40), true, 16), 0, 256, 64),
+            (ty(Some(300 << 14), true, 16), 200 * GIB, 300, 200),
+            (shared, 1 << 16, 64, 64),
+            (MemoryType { maximum: Some(100 << 14), ..shared }, 0, 100, 100),
+        ] {
+            let [best, least] = [best, least].map(|room| room * GIB + around);
+            let wanted = Wanted { best, least, front: 2 * GIB };
+            assert_eq!(reservation(&plan, &ty, bytes).unwrap(), wanted, "{ty}");
+            assert!(clamp_reach(clamp_room(least)) < least, "{ty}");
+        }
+        let most = reservation(&plan, &ty(None, true, 16), isize::MAX as usize).unwrap();
+        assert!(most.least > isize::MAX as usize, "the system will refuse it");
+        for ty in [ty(None, false, 16), ty(None, true, 0)] {
+            assert!(matches!(reservation(&plan, &ty, 0), Err(MemoryError::Guard(_))), "{ty}");
         }
     }
 

@@ -163,7 +163,7 @@ impl LinearMemory {
     }
 
     fn reset_by_scan(&mut self) -> io::Result<ResetDone> {
-        let base = self.reservation.addresses().start;
+        let base = self.reservation.base().addr().get();
         let end = base + self.accessible;
         let mut found = [OwnPages::default(); 64];
         let (mut at, mut kept, mut changed) = (base, 0, 0);

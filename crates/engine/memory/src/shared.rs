@@ -66,6 +66,7 @@ fn empty_locks() {
 struct Definition {
     base: *mut u8,
     length: AtomicU64,
+    reach: u64,
 }
 
 /// A memory that threads share; see the head of this module.
@@ -126,7 +127,7 @@ impl SharedMemory {
         Ok(SharedMemory {
             ty: *ty,
             mode: memory.mode(),
-            definition: Definition { base: memory.base(), length },
+            definition: Definition { base: memory.base(), length, reach: memory.reach() },
             memory: UnsafeCell::new(memory),
         })
     }

@@ -1,6 +1,8 @@
 //! Address space of one memory: its own, or a piece of an arena.
 
+use crate::claim::Claim;
 use crate::dense::DensePiece;
+use crate::plan::Wanted;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -11,8 +13,58 @@ use wasmoor_sys::vm::{Access, Reservation};
 
 #[derive(Debug)]
 pub(crate) enum Space {
-    Own(Reservation),
+    Own(Own),
     Dense(DensePiece),
+}
+
+/// Address space with the memory's base behind `front` inaccessible bytes. Ranges are counted from
+/// the base on.
+#[derive(Debug)]
+pub(crate) struct Own {
+    reservation: Reservation,
+    front: usize,
+    _claim: Option<Claim>,
+}
+
+impl Own {
+    /// Address space of which the first `accessible` bytes from the base on are read-write.
+    pub(crate) fn new(wanted: Wanted, accessible: usize) -> io::Result<Self> {
+        let own = Self::reserve(wanted.best, wanted.front).or_else(|error| {
+            match wanted.least == wanted.best {
+                true => Err(error),
+                false => Self::reserve(wanted.least, wanted.front),
+            }
+        })?;
+        own.protect(0..accessible, Access::ReadWrite)?;
+        Ok(own)
+    }
+
+    fn reserve(len: usize, front: usize) -> io::Result<Self> {
+        let len = len.checked_add(front).ok_or(io::ErrorKind::OutOfMemory)?;
+        let claim = match front {
+            0 => None,
+            _ => Some(Claim::new(len)?),
+        };
+        Ok(Own { reservation: Reservation::new(len)?, front, _claim: claim })
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.reservation.at(self.front)
+    }
+
+    /// Bytes from the base on.
+    fn len(&self) -> usize {
+        self.reservation.len() - self.front
+    }
+
+    fn protect(&self, range: Range<usize>, access: Access) -> io::Result<()> {
+        self.reservation.protect(self.behind_front(range)?, access)
+    }
+
+    fn behind_front(&self, range: Range<usize>) -> io::Result<Range<usize>> {
+        let behind = |at: usize| at.checked_add(self.front).ok_or(io::ErrorKind::InvalidInput);
+        Ok(behind(range.start)?..behind(range.end)?)
+    }
 }
 
 impl Space {
@@ -34,9 +86,15 @@ impl Space {
         }
     }
 
+    /// All addresses, also those before the base.
     pub(crate) fn addresses(&self) -> Range<usize> {
-        let base = self.base().addr().get();
-        base..base + self.len()
+        match self {
+            Space::Own(own) => own.reservation.addresses(),
+            Space::Dense(piece) => {
+                let base = piece.base().addr().get();
+                base..base + piece.len()
+            }
+        }
     }
 
     /// A piece of an arena is read-write, always.
@@ -49,7 +107,7 @@ impl Space {
 
     pub(crate) fn decommit(&self, range: Range<usize>) -> io::Result<()> {
         match self {
-            Space::Own(own) => own.decommit(range),
+            Space::Own(own) => own.reservation.decommit(own.behind_front(range)?),
             Space::Dense(piece) => piece.decommit(range),
         }
     }
@@ -57,7 +115,7 @@ impl Space {
     /// Not in an arena, which keeps to its few mappings.
     pub(crate) fn map_image(&self, at: usize, image: &Image) -> io::Result<()> {
         match self {
-            Space::Own(own) => own.map_image(at, image),
+            Space::Own(own) => own.reservation.map_image(own.behind_front(at..at)?.start, image),
             Space::Dense(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -71,7 +129,9 @@ impl Space {
         len: usize,
     ) -> io::Result<FileMapping> {
         match self {
-            Space::Own(own) => own.map_file(at, file, offset, len),
+            Space::Own(own) => {
+                own.reservation.map_file(own.behind_front(at..at)?.start, file, offset, len)
+            }
             Space::Dense(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -79,14 +139,16 @@ impl Space {
     /// Zeros instead of what was there; inaccessible ones outside of an arena.
     pub(crate) fn clear(&self, range: Range<usize>) -> io::Result<()> {
         match self {
-            Space::Own(own) => own.clear(range, Access::None),
+            Space::Own(own) => own.reservation.clear(own.behind_front(range)?, Access::None),
             Space::Dense(piece) => piece.decommit(range),
         }
     }
 
     pub(crate) fn enlarge(&mut self, kept: usize, accessible: usize, len: usize) -> io::Result<()> {
         match self {
-            Space::Own(own) => own.enlarge(kept, accessible, len),
+            // What is before the base would have to move along.
+            Space::Own(own) if own.front > 0 => Err(io::ErrorKind::Unsupported.into()),
+            Space::Own(own) => own.reservation.enlarge(kept, accessible, len),
             Space::Dense(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -11,7 +11,9 @@ mod common;
 use common::{Random, rights, with_address_space};
 use std::collections::BTreeMap;
 use wasmoor_abi::{MemoryMode, MemoryType, Tunables};
-use wasmoor_memory::{GrowError, LinearMemory, MemoryError, MemoryPlan, choose_memory_mode};
+use wasmoor_memory::{
+    GrowError, LinearMemory, MemoryError, MemoryPlan, choose_clamped64, choose_memory_mode,
+};
 
 const GUARD: MemoryMode = MemoryMode::Guard { guard_bytes: 32 << 20 };
 const PAGE: u64 = 1 << 16;
@@ -116,6 +118,58 @@ fn guards_are_refused_where_they_cannot_do() {
 }
 
 #[test]
+fn what_a_clamped_index_reaches_is_inaccessible_on_both_sides() {
+    const GIB: usize = 1 << 30;
+    let plan = MemoryPlan::new(MemoryMode::Clamped);
+    for (ty, room) in [
+        (ty64(0, None), 64 * GIB),
+        (ty64(1, Some(3)), 64 * GIB),
+        (ty64(1, Some(100 << 14)), 100 * GIB),
+        (MemoryType { shared: true, ..ty64(1, Some(2)) }, 64 * GIB),
+    ] {
+        let mut memory = LinearMemory::new(&ty, &plan).unwrap();
+        let base = memory.base().addr();
+        assert_eq!(memory.reach() as usize, room + 2 * GIB, "{ty}");
+        let addresses = memory.addresses();
+        assert_eq!(addresses.start, base - 2 * GIB, "{ty}");
+        assert!(addresses.end >= base + room + 4 * GIB + 16, "{ty}");
+        for step in 0..2 {
+            let end = base + memory.bytes();
+            for at in [base - 2 * GIB, base - 1, end, base + room, addresses.end - 1] {
+                assert_eq!(rights(at), "---p", "{ty}, byte {at:#x}, step {step}");
+            }
+            if memory.grow(1).is_ok() {
+                assert_eq!(rights(end), "rw-p", "{ty}");
+            }
+            assert_eq!(memory.base().addr(), base, "{ty}");
+        }
+    }
+}
+
+#[test]
+fn clamped_memories_leave_address_space_to_others() {
+    // In a process of its own: what it takes is nobody else's.
+    let status = common::fork(|| {
+        let plan = MemoryPlan::new(MemoryMode::Clamped);
+        let mut all = Vec::new();
+        let error = loop {
+            match LinearMemory::new(&ty64(1, None), &plan) {
+                Ok(memory) => all.push(memory),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, MemoryError::System { .. }), "{error}");
+        assert!((1000..1800).contains(&all.len()), "{}", all.len());
+        // A terabyte is left for the host.
+        drop(wasmoor_sys::vm::Reservation::new(1 << 40).unwrap());
+        all.pop();
+        LinearMemory::new(&ty64(1, None), &plan).unwrap();
+        7
+    });
+    assert_eq!(status, 7);
+}
+
+#[test]
 fn guards_surround_what_a_guest_can_reach() {
     for pages in [0, 1, 65536] {
         let memory = LinearMemory::new(&ty(pages, None), &MemoryPlan::new(GUARD)).unwrap();
@@ -165,6 +219,7 @@ fn memories_behave_like_a_growing_map_of_bytes() {
         };
         let tunables = Tunables {
             memory_mode: random.one_of(&[GUARD, MemoryMode::Checked]),
+            clamped64: random.one_of(&[true, false]),
             ..Tunables::default()
         };
         let reservation_bytes_max = random.one_of(&[0, 1, 5000, 1 << 18]);
@@ -240,6 +295,10 @@ fn memories_grow_and_move_in_a_forked_child() {
 #[test]
 fn the_mode_is_guard_where_there_is_room() {
     assert!(matches!(choose_memory_mode(), MemoryMode::Guard { .. }));
+    assert!(choose_clamped64(None));
+    assert!(choose_clamped64(Some(1000)), "the slots of a pool by default");
+    assert!(!choose_clamped64(Some(10_000)), "more than there are addresses");
+    assert!(!choose_clamped64(Some(usize::MAX)));
 }
 
 #[test]
@@ -248,6 +307,7 @@ fn short_address_space_leads_to_checks_and_errors_that_leave_memories_whole() {
     with_address_space(test, 200 << 20, || {
         let mode = choose_memory_mode();
         assert_eq!(mode, MemoryMode::Checked);
+        assert!(!choose_clamped64(None));
         let error = LinearMemory::new(&ty(1, None), &MemoryPlan::new(GUARD)).unwrap_err();
         assert!(matches!(error, MemoryError::System { .. }), "{error}");
         // More than the preferred reservations leave room for: later ones get what they need.

@@ -37,6 +37,7 @@ fn write(memory: &mut LinearMemory, at: usize, value: u8) {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Guarded,
+    Clamped,
     Checked,
     Dense,
 }
@@ -48,11 +49,21 @@ struct Setup {
 
 impl Setup {
     fn plan(&self) -> MemoryPlan {
-        let mode = if self.place == Place::Guarded { GUARD } else { MemoryMode::Checked };
+        let mode = match self.place {
+            Place::Guarded => GUARD,
+            Place::Clamped => MemoryMode::Clamped,
+            Place::Checked | Place::Dense => MemoryMode::Checked,
+        };
         MemoryPlan { mode, reservation_bytes_max: 4 << 20 }
     }
 
+    /// The type as a memory in this place may have it.
+    fn ty(&self, ty: &MemoryType) -> MemoryType {
+        MemoryType { index64: self.place == Place::Clamped, ..*ty }
+    }
+
     fn memory(&self, ty: &MemoryType, image: Option<&Arc<MemoryImage>>) -> LinearMemory {
+        let ty = &self.ty(ty);
         match self.place {
             Place::Dense => LinearMemory::in_arena(&self.arena, ty, &self.plan(), image),
             _ => LinearMemory::with_image(ty, &self.plan(), image),
@@ -61,8 +72,8 @@ impl Setup {
     }
 }
 
-fn setups() -> [Setup; 3] {
-    [Place::Guarded, Place::Checked, Place::Dense]
+fn setups() -> [Setup; 4] {
+    [Place::Guarded, Place::Clamped, Place::Checked, Place::Dense]
         .map(|place| Setup { place, arena: DenseArena::new(4 << 20).unwrap() })
 }
 
@@ -150,7 +161,7 @@ fn address_space_goes_from_one_kind_of_memory_to_another() {
                 use_it(&mut memory, &mut random);
                 memory.reset(method, true).unwrap();
                 let (ty, image) = &beginnings[random.below(6) as usize];
-                match memory.reuse(ty, &setup.plan(), image.as_ref()) {
+                match memory.reuse(&setup.ty(ty), &setup.plan(), image.as_ref()) {
                     Ok(true) => reused += 1,
                     // It has moved to a place that is too large by now.
                     Ok(false) => memory = setup.memory(ty, image.as_ref()),

@@ -181,21 +181,38 @@ const _: () = {
     assert!(offset_of!(ImportedFunc, vmctx) == vmctx::IMPORT_FUNC_VMCTX as usize);
 };
 
-/// A table's or memory's definition: base address, and length in elements or bytes.
+/// A table's definition.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Definition {
-    /// First element or byte.
+pub struct TableDefinition {
+    /// First element.
     pub base: *mut u8,
-    /// Elements of a table, bytes of a memory.
+    /// Elements.
     pub length: u64,
 }
 
 const _: () = {
-    assert!(offset_of!(Definition, base) == vmctx::MEMORY_BASE as usize);
-    assert!(offset_of!(Definition, length) == vmctx::MEMORY_LENGTH as usize);
-    assert!(vmctx::TABLE_BASE == vmctx::MEMORY_BASE);
-    assert!(vmctx::TABLE_LENGTH == vmctx::MEMORY_LENGTH);
+    assert!(offset_of!(TableDefinition, base) == vmctx::TABLE_BASE as usize);
+    assert!(offset_of!(TableDefinition, length) == vmctx::TABLE_LENGTH as usize);
+};
+
+/// A memory's definition.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryDefinition {
+    /// First byte.
+    pub base: *mut u8,
+    /// Bytes.
+    pub length: u64,
+    /// What larger indices are replaced by, where code clamps them.
+    pub reach: u64,
+}
+
+const _: () = {
+    assert!(offset_of!(MemoryDefinition, base) == vmctx::MEMORY_BASE as usize);
+    assert!(offset_of!(MemoryDefinition, length) == vmctx::MEMORY_LENGTH as usize);
+    assert!(offset_of!(MemoryDefinition, reach) == vmctx::MEMORY_REACH as usize);
+    assert!(size_of::<MemoryDefinition>() == vmctx::MEMORY_DEFINITION_BYTES as usize);
 };
 
 /// A global's cell.

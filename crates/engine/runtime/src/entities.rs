@@ -7,7 +7,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::context::{Definition, GlobalCell};
+use crate::context::{GlobalCell, MemoryDefinition, TableDefinition};
 use crate::error::{Error, ErrorKind};
 use crate::instance::Instance;
 use crate::limits::Meter;
@@ -54,8 +54,8 @@ pub struct MemoryEntity {
     /// have made it grow.
     shared: Option<(Arc<SharedMemory>, u64)>,
     touched: AtomicBool,
-    definition: *mut Definition,
-    owned: Option<Box<Definition>>,
+    definition: *mut MemoryDefinition,
+    owned: Option<Box<MemoryDefinition>>,
 }
 
 impl MemoryEntity {
@@ -117,7 +117,7 @@ impl MemoryEntity {
 
     /// A memory that is shared with others, which the store has been charged for.
     fn of_shared(memory: Arc<SharedMemory>, charged: u64) -> Self {
-        let definition = memory.definition().cast::<Definition>().cast_mut();
+        let definition = memory.definition().cast::<MemoryDefinition>().cast_mut();
         let ty = *memory.ty();
         MemoryEntity {
             ty,
@@ -162,7 +162,7 @@ impl MemoryEntity {
     ///
     /// # Safety
     /// `definition` stays valid as long as the entity lives.
-    pub(crate) unsafe fn place(&mut self, definition: *mut Definition) {
+    pub(crate) unsafe fn place(&mut self, definition: *mut MemoryDefinition) {
         debug_assert!(self.shared().is_none(), "machine code reads a shared definition");
         self.definition = definition;
         self.update();
@@ -173,9 +173,8 @@ impl MemoryEntity {
         if self.shared().is_some() {
             return;
         }
-        let owned =
-            self.owned.insert(Box::new(Definition { base: std::ptr::null_mut(), length: 0 }));
-        self.definition = &raw mut **owned;
+        let empty = MemoryDefinition { base: std::ptr::null_mut(), length: 0, reach: 0 };
+        self.definition = &raw mut **self.owned.insert(Box::new(empty));
         self.update();
     }
 
@@ -183,14 +182,16 @@ impl MemoryEntity {
         if self.shared.is_some() {
             return;
         }
-        let definition = Definition { base: self.address(), length: self.bytes() as u64 };
+        let reach = self.memory.as_ref().map_or(0, LinearMemory::reach);
+        let definition =
+            MemoryDefinition { base: self.address(), length: self.bytes() as u64, reach };
         // SAFETY: `place` or `place_owned` gave a valid place; no Rust reference to it exists.
         unsafe { self.definition.write(definition) };
     }
 
     /// Address of the definition.
     #[must_use]
-    pub fn definition(&self) -> *mut Definition {
+    pub fn definition(&self) -> *mut MemoryDefinition {
         self.definition
     }
 
@@ -291,8 +292,8 @@ pub struct TableEntity {
     pub(crate) kept_type: Option<RegisteredType>,
     storage: TableStorage,
     lazy: Option<LazyCells>,
-    definition: *mut Definition,
-    owned: Option<Box<Definition>>,
+    definition: *mut TableDefinition,
+    owned: Option<Box<TableDefinition>>,
 }
 
 /// Where the elements are found that have not been read yet.
@@ -362,28 +363,28 @@ impl TableEntity {
     ///
     /// # Safety
     /// `definition` stays valid as long as the entity lives.
-    pub(crate) unsafe fn place(&mut self, definition: *mut Definition) {
+    pub(crate) unsafe fn place(&mut self, definition: *mut TableDefinition) {
         self.definition = definition;
         self.update();
     }
 
     pub(crate) fn place_owned(&mut self) {
         let owned =
-            self.owned.insert(Box::new(Definition { base: std::ptr::null_mut(), length: 0 }));
+            self.owned.insert(Box::new(TableDefinition { base: std::ptr::null_mut(), length: 0 }));
         self.definition = &raw mut **owned;
         self.update();
     }
 
     fn update(&mut self) {
         let definition =
-            Definition { base: self.storage.base().cast(), length: self.storage.len() };
+            TableDefinition { base: self.storage.base().cast(), length: self.storage.len() };
         // SAFETY: as in `MemoryEntity::update`.
         unsafe { self.definition.write(definition) };
     }
 
     /// Address of the definition.
     #[must_use]
-    pub fn definition(&self) -> *mut Definition {
+    pub fn definition(&self) -> *mut TableDefinition {
         self.definition
     }
 

@@ -176,8 +176,12 @@ pub(crate) fn write(
         None => fold_images(description),
     };
     let parts = description.parts(images.is_some());
+    let mut identity = identity(module.engine());
+    if !description.memories.values().any(|ty| ty.index64) {
+        identity.clamped64 = None;
+    }
     let contents = Contents {
-        identity: identity(module.engine()),
+        identity,
         hash,
         functions: u32::try_from(description.bodies.len()).map_err(|_| ContainerError::TooLarge)?,
         description: &parts.description,

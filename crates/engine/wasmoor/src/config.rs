@@ -291,18 +291,7 @@ impl Engine {
     /// # Errors
     /// When the CPU lacks what the compiler needs, or the system refuses the signal handlers.
     pub fn new(config: &Config) -> Result<Self> {
-        let memory_mode = match config.memory {
-            // Dense memories have no guards.
-            MemoryChoice::Auto if config.is_dense() => MemoryMode::Checked,
-            MemoryChoice::Auto => match &config.allocation {
-                Allocation::OnDemand => wasmoor_memory::choose_memory_mode(),
-                Allocation::Pool(pool) => {
-                    wasmoor_memory::choose_pool_memory_mode(pool.slots_max as usize)
-                }
-            },
-            MemoryChoice::Guard => Tunables::default().memory_mode,
-            MemoryChoice::Checked => MemoryMode::Checked,
-        };
+        let (memory_mode, clamped64) = memory_modes(config);
         let pool = match &config.allocation {
             Allocation::OnDemand => None,
             Allocation::Pool(pool) => Some(pool.config()),
@@ -317,6 +306,7 @@ impl Engine {
         let config = runtime::EngineConfig {
             tunables: Tunables {
                 memory_mode,
+                clamped64,
                 fuel: config.fuel,
                 poll: true,
                 relaxed_simd_deterministic: deterministic,
@@ -382,6 +372,36 @@ impl Engine {
     #[must_use]
     pub fn memory_mode(&self) -> MemoryMode {
         self.inner.config().tunables.memory_mode
+    }
+
+    /// Whether 64-bit memories have a reach that indices are clamped to, which takes 70 GiB of
+    /// address space for each, or indices are compared with the memory's length.
+    #[must_use]
+    pub fn clamps_memory64(&self) -> bool {
+        self.inner.config().tunables.clamped64
+    }
+}
+
+/// How 32-bit memories are kept in bounds, and whether 64-bit ones are clamped.
+fn memory_modes(config: &Config) -> (MemoryMode, bool) {
+    let granted = |mode, slots_max| {
+        (mode, mode != MemoryMode::Checked && wasmoor_memory::choose_clamped64(slots_max))
+    };
+    match (config.memory, &config.allocation) {
+        // Dense memories have no guards.
+        (MemoryChoice::Auto, _) if config.is_dense() => (MemoryMode::Checked, false),
+        (MemoryChoice::Auto, Allocation::OnDemand) => {
+            granted(wasmoor_memory::choose_memory_mode(), None)
+        }
+        (MemoryChoice::Auto, Allocation::Pool(pool)) => {
+            let slots_max = pool.slots_max as usize;
+            granted(wasmoor_memory::choose_pool_memory_mode(slots_max), Some(slots_max))
+        }
+        (MemoryChoice::Guard, _) => {
+            let Tunables { memory_mode, clamped64, .. } = Tunables::default();
+            (memory_mode, clamped64)
+        }
+        (MemoryChoice::Checked, _) => (MemoryMode::Checked, false),
     }
 }
 

@@ -9,6 +9,8 @@ use wasmoor::{Config, Engine, Features};
 use wasmoor_abi::MemoryMode;
 use wasmoor_abi::limits::MODULE_BYTES_MAX;
 
+const CHECKED: &str = "checked: each access is compared with the length";
+
 /// Prints the facts, one per line.
 ///
 /// # Errors
@@ -19,7 +21,11 @@ pub(crate) fn run() -> Result<(), Failure> {
         MemoryMode::Guard { guard_bytes } => {
             format!("guarded: 4 GiB and {} reserved for each", show_bytes(guard_bytes))
         }
-        MemoryMode::Checked => "checked: each access is compared with the length".to_owned(),
+        MemoryMode::Clamped | MemoryMode::Checked => CHECKED.to_owned(),
+    };
+    let memory64 = match engine.clamps_memory64() {
+        true => "clamped: 64 GiB and 6 GiB around them reserved for each".to_owned(),
+        false => CHECKED.to_owned(),
     };
     let proposals: Vec<&str> = engine
         .features()
@@ -34,6 +40,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         ("threads", validate::threads().to_string()),
         ("tiers", tier::names().join(", ")),
         ("memories", memory),
+        ("of 64 bits", memory64),
         ("stack", show_bytes(Config::STACK_BYTES_MAX as u64)),
         ("module", format!("{} at most", show_bytes(MODULE_BYTES_MAX as u64))),
         ("proposals", proposals.join(", ")),

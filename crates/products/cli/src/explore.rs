@@ -70,14 +70,15 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 /// The compilers, asked as `run` asks them.
 fn makers(tier: ShownTier) -> Result<Vec<Maker>, Failure> {
     let engine = Engine::new(&Config::new()).map_err(Failure::error)?;
-    let memory_mode = engine.memory_mode();
+    let (memory_mode, clamped64) = (engine.memory_mode(), engine.clamps_memory64());
+    let tunables = |poll| Tunables { memory_mode, clamped64, poll, ..Tunables::default() };
     let baseline = |poll| -> Result<Maker, Failure> {
         let compiler = BaselineCompiler::new().map_err(Failure::error)?.with_every_operator();
-        Ok(maker(&compiler, Tunables { memory_mode, poll, ..Tunables::default() }))
+        Ok(maker(&compiler, tunables(poll)))
     };
     let optimizing = || -> Result<Maker, Failure> {
         let compiler = OptimizingCompiler::new(&Options::default()).map_err(Failure::error)?;
-        Ok(maker(&compiler, Tunables { memory_mode, poll: false, ..Tunables::default() }))
+        Ok(maker(&compiler, tunables(false)))
     };
     Ok(match tier {
         ShownTier::Baseline => vec![baseline(false)?],

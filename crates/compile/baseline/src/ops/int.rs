@@ -22,6 +22,16 @@ const SELECT: u8 = 0x1b;
 const TYPED_SELECT: u8 = 0x1c;
 const I32_EQZ: u8 = 0x45;
 
+/// Bits that a sum or the like has at most, as far as those of the operands tell.
+fn bits_of_binary(alu: Alu, left: Value, right: Value) -> u8 {
+    match alu {
+        Alu::And => left.bits().min(right.bits()),
+        Alu::Or | Alu::Xor => left.bits().max(right.bits()),
+        Alu::Add => left.bits().max(right.bits()) + 1,
+        _ => u8::MAX,
+    }
+}
+
 impl Gen<'_> {
     /// Pops two values; constants of commutative operators come second, and so does what is no
     /// temporary.
@@ -63,11 +73,12 @@ impl Gen<'_> {
     pub(crate) fn int_binary(&mut self, alu: Alu, ty: Ty) {
         let (left, right) = if alu == Alu::Sub { self.pop2() } else { self.pop2_commuted() };
         let size = ty.size();
+        let bits = bits_of_binary(alu, left, right);
         let dst = self.destination(left, right);
         if matches!(alu, Alu::Add | Alu::Sub) && self.add_by_lea(alu, size, dst, left, right) {
             self.release(right);
             self.release_left(left, dst);
-            return self.push_gpr(ty, dst);
+            return self.push(Value::new(ty, Loc::Gpr(dst)).below(bits));
         }
         self.load_gpr(dst, left);
         self.release_left(left, dst);
@@ -79,7 +90,7 @@ impl Gen<'_> {
                 self.release_rm_gpr(operand);
             }
         }
-        self.push_gpr(ty, dst);
+        self.push(Value::new(ty, Loc::Gpr(dst)).below(bits));
     }
 
     /// An addition of something in a register whose result goes elsewhere: one instruction.
@@ -147,7 +158,12 @@ impl Gen<'_> {
             if count > 0 {
                 self.asm.shift_imm(shift, size, dst, count);
             }
-            return self.push_gpr(ty, dst);
+            let bits = match shift {
+                Shift::Shl => left.bits().saturating_add(count),
+                Shift::Shr => left.bits().saturating_sub(count),
+                _ => u8::MAX,
+            };
+            return self.push(Value::new(ty, Loc::Gpr(dst)).below(bits));
         }
         if self.cpu.bmi2 && !matches!(shift, Shift::Rotl | Shift::Rotr) {
             let count = self.use_gpr(right);
@@ -479,10 +495,12 @@ impl Gen<'_> {
     pub(crate) fn extend_unsigned(&mut self) {
         let value = self.pop();
         match value.loc {
-            Loc::Gpr(_) | Loc::Const(_) => self.push(Value { ty: Ty::I64, ..value }),
+            Loc::Gpr(_) | Loc::Const(_) => {
+                self.push(Value::new(Ty::I64, value.loc).below(value.bits()));
+            }
             _ => {
                 let reg = self.own_gpr(value);
-                self.push_gpr(Ty::I64, reg);
+                self.push(Value::new(Ty::I64, Loc::Gpr(reg)).below(value.bits()));
             }
         }
     }

@@ -42,14 +42,17 @@ impl Header {
         let id = &self.identity;
         let guard = match id.memory_mode {
             MemoryMode::Guard { guard_bytes } => guard_bytes,
-            MemoryMode::Checked => CHECKED,
+            MemoryMode::Clamped | MemoryMode::Checked => CHECKED,
         };
         put(0, &MAGIC);
         put(8, &CONTAINER_VERSION.to_le_bytes());
         put(12, &id.abi_version.to_le_bytes());
         let release = id.release.as_bytes();
         put(16, &release[..release.len().min(RELEASE_BYTES - 1)]);
-        let choices = u8::from(id.fuel) | u8::from(id.relaxed_simd_deterministic) << 1;
+        let choices = u8::from(id.fuel)
+            | u8::from(id.relaxed_simd_deterministic) << 1
+            | u8::from(id.clamped64.is_some()) << 2
+            | u8::from(id.clamped64 == Some(true)) << 3;
         put(48, &[id.arch, choices]);
         put(52, &id.features.to_le_bytes());
         put(56, &id.cpu.to_le_bytes());
@@ -98,6 +101,7 @@ impl Header {
                     CHECKED => MemoryMode::Checked,
                     guard_bytes => MemoryMode::Guard { guard_bytes },
                 },
+                clamped64: (bytes[49] & 4 != 0).then_some(bytes[49] & 8 != 0),
                 fuel: bytes[49] & 1 != 0,
                 relaxed_simd_deterministic: bytes[49] & 2 != 0,
             },

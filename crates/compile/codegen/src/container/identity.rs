@@ -17,6 +17,8 @@ pub struct Identity {
     pub features: u32,
     /// How accesses to memories are kept in bounds.
     pub memory_mode: MemoryMode,
+    /// Whether accesses to 64-bit memories are clamped; `None`: the module has no such memory.
+    pub clamped64: Option<bool>,
     /// Whether code counts fuel.
     pub fuel: bool,
     /// Whether relaxed vector operators do what every machine can do.
@@ -34,6 +36,7 @@ impl Identity {
             cpu: host_cpu(),
             features,
             memory_mode: tunables.memory_mode,
+            clamped64: Some(tunables.clamped64),
             fuel: tunables.fuel,
             relaxed_simd_deterministic: tunables.relaxed_simd_deterministic,
         }
@@ -62,6 +65,15 @@ impl Identity {
                 "it was made for {} memories, here they are {}",
                 mode_name(self.memory_mode),
                 mode_name(here.memory_mode)
+            )
+        } else if let (Some(made), Some(here)) = (self.clamped64, here.clamped64)
+            && made != here
+        {
+            let are = |clamped| if clamped { "clamped" } else { "checked" };
+            format!(
+                "its accesses to 64-bit memories are {}, here they are {}",
+                are(made),
+                are(here)
             )
         } else if self.fuel != here.fuel {
             let counts = |fuel| if fuel { "counts fuel" } else { "does not count fuel" };
@@ -95,7 +107,7 @@ fn arch_name(arch: u8) -> &'static str {
 fn mode_name(mode: MemoryMode) -> String {
     match mode {
         MemoryMode::Guard { guard_bytes } => format!("guarded ({} MiB)", guard_bytes >> 20),
-        MemoryMode::Checked => "checked".to_owned(),
+        MemoryMode::Clamped | MemoryMode::Checked => "checked".to_owned(),
     }
 }
 
@@ -155,6 +167,8 @@ mod tests {
         assert_eq!(here.unfit_for(&here), None);
         let fewer = Identity { cpu: 0, features: 0b01, ..here.clone() };
         assert_eq!(fewer.unfit_for(&here), None, "what needs less runs");
+        let without = Identity { clamped64: None, ..here.clone() };
+        assert_eq!(without.unfit_for(&here), None, "a module without 64-bit memories");
         let with = |change: fn(&mut Identity), words: &str| {
             let mut other = here.clone();
             change(&mut other);
@@ -167,6 +181,7 @@ mod tests {
         with(|id| id.cpu |= 1 << 63, "an unknown feature");
         with(|id| id.features |= 1 << 31, "proposals");
         with(|id| id.memory_mode = MemoryMode::Checked, "checked memories");
+        with(|id| id.clamped64 = Some(false), "64-bit memories are checked");
         with(|id| id.fuel = true, "counts fuel");
         with(|id| id.relaxed_simd_deterministic = true, "are deterministic");
     }

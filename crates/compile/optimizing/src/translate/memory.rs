@@ -3,6 +3,7 @@
 //! ```text
 //! Guard     address = base + zero-extended index;  the access adds the offset and faults if it
 //!           leaves the accessible pages. Offsets beyond the guard are checked like Checked.
+//! Clamped   as Guard, with an index that is at most the memory's reach: see `clamp`.
 //! Checked   address = base + index + offset, or 0 if index + offset + size > length.
 //!           The choice is a conditional move that speculation cannot bypass, and the access at
 //!           0 faults, so that there is neither a branch nor a speculative read out of bounds.
@@ -20,8 +21,6 @@ use wasmoor_abi::vmctx::{MEMORY_BASE, MEMORY_LENGTH, Place};
 use wasmoor_abi::{MemoryIndex, MemoryMode, MemoryType, TrapCode};
 use wasmparser::{MemArg, MemArgTarget};
 
-/// Pages must be multiples of the host's for a guard region to begin at a memory's end.
-const GUARDED_PAGE_SIZE_LOG2: u8 = 16;
 /// Bytes that a 32-bit index can reach.
 const REACH32_BYTES: u64 = 1 << 32;
 
@@ -31,6 +30,18 @@ pub(crate) struct Address {
     pub(crate) base: Value,
     pub(crate) offset: i32,
     pub(crate) flags: MemFlagsData,
+}
+
+/// What an access asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Access {
+    pub(super) memory: MemoryIndex,
+    pub(super) ty: MemoryType,
+    /// 64 bits wide.
+    pub(super) index: Value,
+    pub(super) offset: u64,
+    pub(super) size: u32,
+    pub(super) flags: MemFlagsData,
 }
 
 /// Base and length of a memory, as far as the machine code's mode needs them.
@@ -51,21 +62,34 @@ impl Translator<'_> {
         let index = self.pop()?;
         let index = self.widen(index);
         let flags = self.trapping_flags(Region::Memory(memory), TrapCode::MemoryOutOfBounds);
-        let MemoryMode::Guard { guard_bytes } = self.memory_mode(&ty) else {
-            return Ok(self.checked_address(memory, &ty, index, memarg.offset, size, flags));
+        let access = Access { memory, ty, index, offset: memarg.offset, size, flags };
+        let address = match self.memory_mode(&ty) {
+            MemoryMode::Guard { guard_bytes } => self.guarded_address(&access, guard_bytes),
+            MemoryMode::Clamped => self.clamped_address(&access),
+            MemoryMode::Checked => None,
         };
+        Ok(address.unwrap_or_else(|| self.checked_address(&access)))
+    }
+
+    /// `None`: the offset reaches beyond the guard.
+    fn guarded_address(&mut self, access: &Access, guard_bytes: u64) -> Option<Address> {
         // The furthest byte lies behind 4 GiB by at most this much.
-        let beyond = memarg.offset.saturating_add(u64::from(size));
+        let beyond = access.offset.saturating_add(u64::from(access.size));
         if beyond > guard_bytes {
-            return Ok(self.checked_address(memory, &ty, index, memarg.offset, size, flags));
+            return None;
         }
-        let base = self.memory_base(memory, &ty);
-        let address = self.builder.ins().iadd(base, index);
-        Ok(self.displaced(address, memarg.offset, flags))
+        let base = self.memory_base(access.memory, &access.ty);
+        let address = self.builder.ins().iadd(base, access.index);
+        Some(self.displaced(address, access.offset, access.flags))
     }
 
     /// An offset as the instruction's displacement, or added beforehand if it is too large.
-    fn displaced(&mut self, address: Value, offset: u64, flags: MemFlagsData) -> Address {
+    pub(super) fn displaced(
+        &mut self,
+        address: Value,
+        offset: u64,
+        flags: MemFlagsData,
+    ) -> Address {
         if let Ok(offset) = i32::try_from(offset) {
             return Address { base: address, offset, flags };
         }
@@ -73,15 +97,8 @@ impl Translator<'_> {
         Address { base: self.builder.ins().iadd(address, offset), offset: 0, flags }
     }
 
-    fn checked_address(
-        &mut self,
-        memory: MemoryIndex,
-        ty: &MemoryType,
-        index: Value,
-        offset: u64,
-        size: u32,
-        flags: MemFlagsData,
-    ) -> Address {
+    fn checked_address(&mut self, access: &Access) -> Address {
+        let Access { memory, ref ty, index, offset, size, flags } = *access;
         let zero = self.iconst64(0);
         let Some(end) = offset.checked_add(u64::from(size)) else {
             // No memory has 2^64 bytes.
@@ -141,16 +158,13 @@ impl Translator<'_> {
 
     /// How accesses to a memory of this type are kept in bounds.
     fn memory_mode(&self, ty: &MemoryType) -> MemoryMode {
-        if ty.page_size_log2 < GUARDED_PAGE_SIZE_LOG2 {
-            return MemoryMode::Checked;
-        }
-        self.job.tunables.memory_mode_for(ty.index64)
+        self.job.tunables.memory_mode_of(ty)
     }
 
-    /// The memory's first byte. It is constant in guarded mode.
-    fn memory_base(&mut self, memory: MemoryIndex, ty: &MemoryType) -> Value {
+    /// The memory's first byte. It is constant unless accesses are checked.
+    pub(super) fn memory_base(&mut self, memory: MemoryIndex, ty: &MemoryType) -> Value {
         let definition = self.memory_definition(memory, ty);
-        if matches!(self.memory_mode(ty), MemoryMode::Guard { .. }) {
+        if self.memory_mode(ty) != MemoryMode::Checked {
             let offset = definition.offset + MEMORY_BASE;
             return self.constant(definition.pointer, offset, types::I64);
         }

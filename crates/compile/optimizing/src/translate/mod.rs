@@ -14,6 +14,7 @@
 //! (`environment`), linear memory, tables, globals, calls, libcalls, polls, fuel.
 
 mod call;
+mod clamp;
 mod control;
 mod environment;
 mod exception;
@@ -22,6 +23,7 @@ mod global;
 mod libcall;
 mod memory;
 mod poll;
+mod range;
 mod reference;
 mod table;
 mod value;

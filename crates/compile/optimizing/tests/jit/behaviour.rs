@@ -61,9 +61,16 @@ fn memory_ends_where_it_ends() {
             ty = if index.is_empty() { "i32" } else { index },
         )
     };
-    let modes = [MemoryMode::Guard { guard_bytes: 32 << 20 }, MemoryMode::Checked];
-    for (index, mode) in [("", modes[0]), ("", modes[1]), ("i64", modes[1])] {
-        let tunables = Tunables { memory_mode: mode, ..Tunables::default() };
+    let guard = MemoryMode::Guard { guard_bytes: 32 << 20 };
+    for (index, mode) in [
+        ("", guard),
+        ("", MemoryMode::Checked),
+        ("i64", MemoryMode::Clamped),
+        ("i64", MemoryMode::Checked),
+    ] {
+        let clamped64 = mode == MemoryMode::Clamped;
+        let memory_mode = if clamped64 { guard } else { mode };
+        let tunables = Tunables { memory_mode, clamped64, ..Tunables::default() };
         let mut instance = instance(&text(index), &tunables);
         let mut check = |name: &str, at: u64, fits: bool| {
             let got = instance.call(name, &[u128::from(at)]);

@@ -24,8 +24,11 @@ use wasmoor_module::{
 use wasmoor_optimizing::OptimizingCompiler;
 
 const RESERVED_BYTES: usize = (4 << 30) + (64 << 20);
-/// Table cells and memory definitions are two words.
-type Definition = [u64; 2];
+/// Memories of 64 bits have guards on both sides of this.
+const ROOM_BYTES: usize = CLAMP_ROOM_BYTES_MIN as usize;
+const GUARD_BYTES: usize = CLAMP_GUARD_BYTES as usize;
+/// Definitions of tables and memories are two or three words.
+type Definition = [u64; 3];
 
 /// A function reference as machine code reads it.
 #[repr(C)]
@@ -46,7 +49,7 @@ pub(crate) struct State {
     memories: Vec<Mapping>,
     /// Definitions of imported entities: tables, memories, globals.
     #[allow(clippy::vec_box, reason = "machine code holds their addresses")]
-    imported: Vec<Box<[u128; 1]>>,
+    imported: Vec<Box<[u128; 2]>>,
     data_dropped: Vec<bool>,
     elem_dropped: Vec<bool>,
     store: Box<[u64; 8]>,
@@ -319,7 +322,7 @@ impl State {
             }
             Place::Behind(offset) => {
                 if self.read(offset) == 0 {
-                    self.imported.push(Box::new([0]));
+                    self.imported.push(Box::new([0; 2]));
                     let made = self.imported.last_mut().expect("just pushed").as_mut_ptr() as u64;
                     self.write(offset, made);
                 }
@@ -332,13 +335,16 @@ impl State {
         let place = self.place(self.module.layout.table(index));
         let cells = &self.tables[index.as_u32() as usize];
         // SAFETY: `place` gives a definition that lives as long as the state.
-        unsafe { *place = [cells.as_ptr() as u64, cells.len() as u64] };
+        unsafe { *place.cast() = [cells.as_ptr() as u64, cells.len() as u64] };
     }
 
     fn make_memories(&mut self) {
         let module = Arc::clone(&self.module);
         for (index, ty) in &module.memories {
-            let mapping = Mapping::reserve(RESERVED_BYTES);
+            let mapping = match ty.index64 {
+                true => Mapping::reserve_behind(GUARD_BYTES, ROOM_BYTES + 2 * GUARD_BYTES + 4096),
+                false => Mapping::reserve(RESERVED_BYTES),
+            };
             self.memories.push(mapping);
             self.resize(index, ty.minimum * ty.page_bytes());
         }
@@ -360,7 +366,7 @@ impl State {
         mapping.protect(accessible, libc::PROT_READ | libc::PROT_WRITE);
         let base = mapping.base() as u64;
         // SAFETY: as above.
-        unsafe { *self.definition(index) = [base, bytes] };
+        unsafe { *self.definition(index) = [base, bytes, (ROOM_BYTES + GUARD_BYTES) as u64] };
     }
 
     fn make_globals(&mut self) {

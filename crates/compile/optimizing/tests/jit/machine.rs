@@ -233,35 +233,44 @@ extern "C" fn handle(signal: i32, _: *mut libc::siginfo_t, context: *mut libc::c
 
 /// Memory from the kernel, given back when dropped.
 pub(crate) struct Mapping {
-    base: *mut u8,
+    start: *mut u8,
+    /// Bytes before `base`.
+    front: usize,
     len: usize,
 }
 
 impl Mapping {
     /// Reserves inaccessible memory.
     pub(crate) fn reserve(len: usize) -> Self {
+        Self::reserve_behind(0, len)
+    }
+
+    /// Reserves inaccessible memory behind other such memory.
+    pub(crate) fn reserve_behind(front: usize, len: usize) -> Self {
+        let len = front + len;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new anonymous mapping touches nothing that exists.
         let base = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
         assert_ne!(base, libc::MAP_FAILED, "cannot reserve {len} bytes");
-        Mapping { base: base.cast(), len }
+        Mapping { start: base.cast(), front, len }
     }
 
     /// Changes the protection of the first bytes.
     pub(crate) fn protect(&self, len: usize, protection: i32) {
-        assert!(len <= self.len);
+        assert!(self.front + len <= self.len);
         // SAFETY: the range is ours.
-        assert_eq!(unsafe { libc::mprotect(self.base.cast(), len, protection) }, 0);
+        assert_eq!(unsafe { libc::mprotect(self.base().cast(), len, protection) }, 0);
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
-        self.base
+        // SAFETY: within the mapping.
+        unsafe { self.start.add(self.front) }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours and nobody uses it any more.
-        unsafe { libc::munmap(self.base.cast(), self.len) };
+        unsafe { libc::munmap(self.start.cast(), self.len) };
     }
 }

@@ -230,7 +230,12 @@ fn guarded_through_slots() {
 
 #[test]
 fn checked_and_direct_with_fuel() {
-    let tunables = Tunables { memory_mode: MemoryMode::Checked, fuel: true, ..Tunables::default() };
+    let tunables = Tunables {
+        memory_mode: MemoryMode::Checked,
+        clamped64: false,
+        fuel: true,
+        ..Tunables::default()
+    };
     let setup = Setup { compiler: compiler(), tunables, calls: CallMode::Direct };
     check(&run_suite(version2(), &Features::WASM2, &setup), 45_000);
 }
