@@ -4,7 +4,7 @@ use super::Wasmoor;
 use super::misplaced::{Misplaced, Misplacement};
 use super::mixed::Mixed;
 use wasmoor::raw::codegen::FunctionCompiler;
-use wasmoor::raw::runtime::{Compilers, EngineConfig};
+use wasmoor::raw::runtime::{Compilers, Creators, EngineConfig};
 use wasmoor::{Config, Engine, Error, Features, MemoryChoice, Result, Tier};
 use wasmoor_abi::Tunables;
 use wasmoor_baseline::{BaselineCompiler, Cpu};
@@ -126,6 +126,7 @@ fn with_compiler(
         threads: 1,
         stack_bytes_max: STACK_BYTES,
         pool: None,
+        creators: Creators::default(),
     };
     let engine = wasmoor::raw::engine(config).map_err(Error::host)?;
     Ok((name, Wasmoor::new(engine, false)))

@@ -44,6 +44,22 @@ pub fn round_up_to_pages(bytes: usize) -> Option<usize> {
     bytes.checked_next_multiple_of(page_bytes())
 }
 
+/// Whether all pages of a page-aligned range are mapped and those that are looked at cannot be read:
+/// the first, the last, and those at distances from the first that are powers of two. Says nothing
+/// about who has mapped them.
+#[must_use]
+pub fn looks_inaccessible(range: Range<usize>) -> bool {
+    let page = page_bytes();
+    let pages = range.len() / page;
+    let is_out_of_reach = |at: usize| !port::vm::is_readable(range.start + at * page);
+    pages > 0
+        && port::vm::is_mapped(range.clone())
+        && std::iter::successors(Some(1), |at: &usize| at.checked_mul(2))
+            .take_while(|&at| at < pages)
+            .chain([0, pages - 1])
+            .all(is_out_of_reach)
+}
+
 /// What may be done with pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -260,6 +276,30 @@ mod tests {
             Arc::get_mut(&mut bytes).unwrap().fill(7);
             assert!(bytes.iter().all(|byte| *byte == 7), "{len}");
         }
+    }
+
+    #[test]
+    fn what_can_be_read_or_is_not_mapped_does_not_look_inaccessible() {
+        let page = page_bytes();
+        let reservation = Reservation::new(1000 * page).unwrap();
+        let Range { start, end } = reservation.addresses();
+        assert!(looks_inaccessible(start..end));
+        assert!(!looks_inaccessible(start..start));
+        for (at, access) in [
+            (0, Access::Read),
+            (1, Access::ReadWrite),
+            (2, Access::Read),
+            (512, Access::Read),
+            (999, Access::ReadWrite),
+        ] {
+            let pages = at * page..(at + 1) * page;
+            reservation.protect(pages.clone(), access).unwrap();
+            assert!(!looks_inaccessible(start..end), "{at}");
+            reservation.protect(pages, Access::None).unwrap();
+            assert!(looks_inaccessible(start..end), "{at}");
+        }
+        // Nothing is mapped at the end of all addresses.
+        assert!(!looks_inaccessible(usize::MAX - page + 1 - page..usize::MAX - page + 1));
     }
 
     #[test]

@@ -4,10 +4,13 @@
 //! `MemoryMode` needs it; [`choose_memory_mode`] finds out which mode the machine grants.
 //! [`MemoryImage`] is what a memory begins with, mapped copy-on-write.
 //! [`SharedMemory`] is one that threads share, with a table of the threads that wait for its words.
-//! [`TableStorage`] is a growable array of 8-byte cells. Neither knows stores or their limits:
+//! [`TableStorage`] is a growable array of 8-byte cells. An embedder may provide the storage of
+//! both: see [`MemoryCreator`] and [`TableCreator`]. Neither knows stores or their limits:
 //! the caller charges its meter before it asks here.
 
 mod claim;
+mod created;
+mod creator;
 mod dense;
 mod image;
 mod linear;
@@ -21,6 +24,10 @@ mod space;
 mod sync;
 mod table;
 
+pub use creator::{
+    CreatedMemory, CreatedTable, CreatorError, CreatorFailure, Creators, MemoryCreator,
+    MemoryRequest, TableCreator, TableRequest,
+};
 pub use dense::DenseArena;
 pub use image::{MemoryImage, folded_range};
 pub use linear::{GrowError, LinearMemory, MemoryError};

@@ -20,9 +20,11 @@
 
 #![allow(unsafe_code)]
 
+use crate::created::CreatedSpace;
+use crate::creator::{CreatorError, MemoryCreator};
 use crate::dense::DenseArena;
 use crate::image::MemoryImage;
-use crate::plan::{MemoryPlan, Size, Wanted, clamp_reach, clamp_room, reservation};
+use crate::plan::{MemoryPlan, Size, Wanted, clamp_reach, clamp_room, request, reservation};
 use crate::space::{Own, Space};
 use std::fs::File;
 use std::io;
@@ -62,6 +64,14 @@ pub enum MemoryError {
         /// What the system said.
         error: io::Error,
     },
+    /// The embedder's creator made none, or none that can be used.
+    #[error("the creator of memories made none of type `{ty}` that can be used: {error}")]
+    Creator {
+        /// Type of the memory.
+        ty: MemoryType,
+        /// Why.
+        error: CreatorError,
+    },
 }
 
 /// Why a memory could not grow. It is unchanged.
@@ -85,6 +95,14 @@ pub enum GrowError {
         bytes: usize,
         /// What the system said.
         error: io::Error,
+    },
+    /// The embedder who provides the memory refuses.
+    #[error("a memory cannot be made to grow to {bytes} bytes: {error}")]
+    Creator {
+        /// Bytes that the memory would have.
+        bytes: usize,
+        /// Why.
+        error: CreatorError,
     },
 }
 
@@ -169,6 +187,28 @@ impl LinearMemory {
         }
         let piece = arena.piece().map_err(failed)?;
         Self::in_space(Space::Dense(piece), ty, plan, bytes, image).map_err(failed)
+    }
+
+    /// A memory of the type's minimum, all zeros, whose storage an embedder provides. It cannot be
+    /// reset, and must not be shared.
+    ///
+    /// # Errors
+    /// See [`MemoryError`].
+    pub fn created(
+        creator: &dyn MemoryCreator,
+        ty: &MemoryType,
+        plan: &MemoryPlan,
+    ) -> Result<Self, MemoryError> {
+        debug_assert!(!ty.shared, "what threads share is the engine's");
+        let bytes = initial_bytes(ty)?;
+        let space = CreatedSpace::new(creator, &request(plan, ty, bytes)?)
+            .map_err(|error| MemoryError::Creator { ty: *ty, error })?;
+        let failed = |error| MemoryError::System { bytes, reservation: bytes, error };
+        let mut memory =
+            Self::in_space(Space::Created(space), ty, plan, bytes, None).map_err(failed)?;
+        memory.accessible = bytes;
+        memory.initial.is_unrepeatable = true;
+        Ok(memory)
     }
 
     fn in_space(
@@ -305,7 +345,8 @@ impl LinearMemory {
     /// store are the caller's business.
     ///
     /// # Errors
-    /// See [`GrowError`]; the memory is unchanged.
+    /// See [`GrowError`]; the memory is unchanged, but one that an embedder provides may lie
+    /// elsewhere.
     pub fn grow(&mut self, delta: u64) -> Result<u64, GrowError> {
         let pages = self.pages();
         let bytes = pages
@@ -313,14 +354,26 @@ impl LinearMemory {
             .filter(|&pages| pages <= self.size.pages_max)
             .and_then(|pages| self.size.bytes(pages))
             .ok_or(GrowError::TooLarge { pages, delta, pages_max: self.size.pages_max })?;
-        self.grow_to(bytes).map_err(|error| GrowError::System { bytes, error })?;
+        match &mut self.reservation {
+            Space::Created(created) => {
+                if delta > 0 {
+                    let grown = created.grow(self.bytes, bytes);
+                    grown.map_err(|error| GrowError::Creator { bytes, error })?;
+                    self.accessible = bytes;
+                }
+            }
+            _ => self.grow_to(bytes).map_err(|error| GrowError::System { bytes, error })?,
+        }
         self.bytes = bytes;
         Ok(pages)
     }
 
-    /// Whether the first byte would lie elsewhere after growing by pages.
+    /// Whether the first byte would (or may) lie elsewhere after growing by pages.
     #[must_use]
     pub fn moves_when_grown(&self, delta: u64) -> bool {
+        if let Space::Created(created) = &self.reservation {
+            return delta > 0 && !created.is_guarded();
+        }
         let bytes = self.pages().checked_add(delta).and_then(|pages| self.size.bytes(pages));
         // What cannot be does not move.
         let wanted = bytes.and_then(|bytes| whole_pages(bytes).ok()).unwrap_or(0);

@@ -9,6 +9,7 @@
 //!
 //! The page behind the guard is for the width of an access that starts on the guard's last byte.
 
+use crate::creator::MemoryRequest;
 use crate::linear::MemoryError;
 use wasmoor_abi::{MemoryMode, MemoryType};
 use wasmoor_sys::vm;
@@ -145,6 +146,26 @@ pub(crate) fn clamp_reservation() -> usize {
 /// Whether what is accessible can end where the memory ends.
 fn has_whole_pages(ty: &MemoryType) -> bool {
     ty.page_bytes().is_multiple_of(vm::page_bytes() as u64)
+}
+
+/// What an embedder's creator is asked for.
+pub(crate) fn request(
+    plan: &MemoryPlan,
+    ty: &MemoryType,
+    bytes: usize,
+) -> Result<MemoryRequest, MemoryError> {
+    let (reserved_bytes, guard_bytes) = match plan.mode {
+        MemoryMode::Guard { guard_bytes } => {
+            let len = guard_reservation(ty, guard_bytes).ok_or(MemoryError::Guard(*ty))?;
+            // It is less than `len`, which fits.
+            (INDEX32_BYTES as usize, len - INDEX32_BYTES as usize)
+        }
+        // Engines with a creator of memories have code that checks these.
+        MemoryMode::Clamped => return Err(MemoryError::Guard(*ty)),
+        MemoryMode::Checked => (0, 0),
+    };
+    let bytes_max = Size::of(ty).bytes_max();
+    Ok(MemoryRequest { ty: *ty, bytes, bytes_max, reserved_bytes, guard_bytes })
 }
 
 /// Bytes of a reservation under guards; `None` where guards cannot do: 64-bit indices reach

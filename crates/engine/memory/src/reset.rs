@@ -22,6 +22,7 @@
 use crate::image::MemoryImage;
 use crate::linear::{LinearMemory, copy_pages, whole_pages};
 use crate::plan::{MemoryPlan, reservation};
+use crate::space::Space;
 use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -72,7 +73,7 @@ impl LinearMemory {
     /// Makes the memory what it was when it began. `is_touched`: somebody may have written to it.
     ///
     /// # Errors
-    /// When the system refuses, or the memory began with stored contents. The memory must not be used again then.
+    /// When the system refuses, or the memory began with stored contents, or is an embedder's. The memory must not be used again then.
     pub fn reset(&mut self, method: ResetMethod, is_touched: bool) -> io::Result<ResetDone> {
         if self.initial.is_unrepeatable {
             return Err(io::Error::other("nobody keeps what the memory began with"));
@@ -124,7 +125,8 @@ impl LinearMemory {
 
     /// Bytes of a memory of the type, if this one's address space will do.
     fn fits(&self, ty: &MemoryType, plan: &MemoryPlan) -> Option<usize> {
-        if plan.mode != self.mode() || ty.shared || self.is_shared() {
+        let is_created = matches!(self.reservation, Space::Created(_));
+        if plan.mode != self.mode() || ty.shared || self.is_shared() || is_created {
             return None;
         }
         let size = crate::plan::Size::of(ty);

@@ -1,6 +1,7 @@
-//! Address space of one memory: its own, or a piece of an arena.
+//! Address space of one memory: its own, a piece of an arena, or an embedder's.
 
 use crate::claim::Claim;
+use crate::created::CreatedSpace;
 use crate::dense::DensePiece;
 use crate::plan::Wanted;
 use std::fs::File;
@@ -15,6 +16,8 @@ use wasmoor_sys::vm::{Access, Reservation};
 pub(crate) enum Space {
     Own(Own),
     Dense(DensePiece),
+    /// Nothing can be done with it here but to let it grow.
+    Created(CreatedSpace),
 }
 
 /// Address space with the memory's base behind `front` inaccessible bytes. Ranges are counted from
@@ -76,6 +79,7 @@ impl Space {
         match self {
             Space::Own(own) => own.base(),
             Space::Dense(piece) => piece.base(),
+            Space::Created(created) => created.base(),
         }
     }
 
@@ -83,6 +87,7 @@ impl Space {
         match self {
             Space::Own(own) => own.len(),
             Space::Dense(piece) => piece.len(),
+            Space::Created(created) => created.len(),
         }
     }
 
@@ -90,9 +95,9 @@ impl Space {
     pub(crate) fn addresses(&self) -> Range<usize> {
         match self {
             Space::Own(own) => own.reservation.addresses(),
-            Space::Dense(piece) => {
-                let base = piece.base().addr().get();
-                base..base + piece.len()
+            Space::Dense(_) | Space::Created(_) => {
+                let base = self.base().addr().get();
+                base..base + self.len()
             }
         }
     }
@@ -102,6 +107,7 @@ impl Space {
         match self {
             Space::Own(own) => own.protect(range, access),
             Space::Dense(_) => Ok(()),
+            Space::Created(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -109,6 +115,7 @@ impl Space {
         match self {
             Space::Own(own) => own.reservation.decommit(own.behind_front(range)?),
             Space::Dense(piece) => piece.decommit(range),
+            Space::Created(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -116,7 +123,7 @@ impl Space {
     pub(crate) fn map_image(&self, at: usize, image: &Image) -> io::Result<()> {
         match self {
             Space::Own(own) => own.reservation.map_image(own.behind_front(at..at)?.start, image),
-            Space::Dense(_) => Err(io::ErrorKind::Unsupported.into()),
+            Space::Dense(_) | Space::Created(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -132,7 +139,7 @@ impl Space {
             Space::Own(own) => {
                 own.reservation.map_file(own.behind_front(at..at)?.start, file, offset, len)
             }
-            Space::Dense(_) => Err(io::ErrorKind::Unsupported.into()),
+            Space::Dense(_) | Space::Created(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -141,6 +148,7 @@ impl Space {
         match self {
             Space::Own(own) => own.reservation.clear(own.behind_front(range)?, Access::None),
             Space::Dense(piece) => piece.decommit(range),
+            Space::Created(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -149,7 +157,7 @@ impl Space {
             // What is before the base would have to move along.
             Space::Own(own) if own.front > 0 => Err(io::ErrorKind::Unsupported.into()),
             Space::Own(own) => own.reservation.enlarge(kept, accessible, len),
-            Space::Dense(_) => Err(io::ErrorKind::Unsupported.into()),
+            Space::Dense(_) | Space::Created(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

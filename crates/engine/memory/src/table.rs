@@ -6,14 +6,17 @@
 //!
 //! # Safety
 //! `cells` points to `capacity` initialised cells, allocated with the layout of that many (to
-//! nothing when it is 0). `len <= capacity`; cells from `len` on are 0. Machine code reads and
+//! nothing when it is 0), or to those of an embedder's (`created`). `len <= capacity`; cells from `len` on are 0. Machine code reads and
 //! writes the first `len` cells through [`TableStorage::base`], never while a method runs.
 
 #![allow(unsafe_code)]
 
+use crate::created::CreatedCells;
+use crate::creator::{CreatorError, TableCreator};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::Range;
 use std::ptr::NonNull;
+use wasmoor_abi::TableType;
 use wasmoor_abi::limits::TABLE_ELEMENTS_MAX;
 
 /// Why a table could not be made or grow.
@@ -24,6 +27,12 @@ pub enum TableError {
     #[error("a table of {elements} elements is too large, the limit is {TABLE_ELEMENTS_MAX}")]
     TooLarge {
         /// Elements that the table would have (saturating).
+        elements: u64,
+    },
+    /// The embedder who provides the table's cells refuses.
+    #[error("a table is not made to grow to {elements} elements by who provides it")]
+    Refused {
+        /// Elements that the table would have.
         elements: u64,
     },
     /// The system refuses memory.
@@ -45,6 +54,7 @@ pub struct TableStorage {
     cells: NonNull<u64>,
     len: usize,
     capacity: usize,
+    created: Option<CreatedCells>,
 }
 
 // SAFETY: an owned allocation of plain words; nothing ties it to a thread.
@@ -60,7 +70,24 @@ impl TableStorage {
     pub fn new(minimum: u64, fill: u64) -> Result<Self, TableError> {
         let len = checked_len(minimum)?;
         let cells = allocate(len).ok_or(TableError::OutOfMemory { elements: minimum })?;
-        let mut table = TableStorage { cells, len, capacity: len };
+        let mut table = TableStorage { cells, len, capacity: len, created: None };
+        table.set_new_cells(0, fill);
+        Ok(table)
+    }
+
+    /// A table of the type's minimum that holds `fill`, whose cells an embedder provides.
+    ///
+    /// # Errors
+    /// See [`CreatorError`].
+    pub fn created(
+        creator: &dyn TableCreator,
+        ty: &TableType,
+        fill: u64,
+    ) -> Result<Self, CreatorError> {
+        let len = checked_len(ty.minimum)?;
+        let created = CreatedCells::new(creator, ty, len)?;
+        let (cells, capacity) = created.place();
+        let mut table = TableStorage { cells, len, capacity, created: Some(created) };
         table.set_new_cells(0, fill);
         Ok(table)
     }
@@ -68,7 +95,7 @@ impl TableStorage {
     /// A table without cells, which takes no memory.
     #[must_use]
     pub const fn empty() -> Self {
-        TableStorage { cells: NonNull::dangling(), len: 0, capacity: 0 }
+        TableStorage { cells: NonNull::dangling(), len: 0, capacity: 0, created: None }
     }
 
     /// Makes the table have `len` cells again, all 0, as when it was made; false: it has become so
@@ -107,22 +134,32 @@ impl TableStorage {
     /// the limits of the store are the caller's business.
     ///
     /// # Errors
-    /// See [`TableError`]; the table is unchanged.
+    /// See [`TableError`]; the table is unchanged, but one that an embedder provides may lie
+    /// elsewhere.
     pub fn grow(&mut self, delta: u64, fill: u64) -> Result<u64, TableError> {
         let before = self.len;
         let len = checked_len(self.len().saturating_add(delta))?;
-        if len > self.capacity {
-            self.move_to_larger(len)?;
+        match &mut self.created {
+            Some(created) if delta > 0 => {
+                let grown = created.grow(before, len);
+                (self.cells, self.capacity) = created.place();
+                grown.map_err(|_| TableError::Refused { elements: len as u64 })?;
+            }
+            None if len > self.capacity => self.move_to_larger(len)?,
+            _ => {}
         }
         self.len = len;
         self.set_new_cells(before, fill);
         Ok(before as u64)
     }
 
-    /// Whether the cells would lie elsewhere after growing by `delta`.
+    /// Whether the cells would (or may) lie elsewhere after growing by `delta`.
     #[must_use]
     pub fn moves_when_grown(&self, delta: u64) -> bool {
-        self.len().saturating_add(delta) > self.capacity as u64
+        match self.created {
+            Some(_) => delta > 0,
+            None => self.len().saturating_add(delta) > self.capacity as u64,
+        }
     }
 
     /// The cell at an index; `None`: out of bounds.
@@ -216,6 +253,9 @@ impl TableStorage {
     }
 
     fn release(&mut self) {
+        if self.created.is_some() {
+            return;
+        }
         if let Some(layout) = layout(self.capacity) {
             // SAFETY: allocated with this layout (the type's invariant); the caller replaces it.
             unsafe { dealloc(self.cells.as_ptr().cast(), layout) };

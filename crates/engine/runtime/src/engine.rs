@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use wasmoor_abi::Tunables;
 use wasmoor_codegen::{FunctionCompiler, FunctionWorker};
+use wasmoor_memory::Creators;
 use wasmoor_module::Features;
 
 /// How an engine is set up.
@@ -27,6 +28,8 @@ pub struct EngineConfig {
     pub stack_bytes_max: usize,
     /// What instances are made from; `None`: everything is mapped when an instance is made.
     pub pool: Option<PoolConfig>,
+    /// Who makes memories and tables instead; there is no pool then.
+    pub creators: Creators,
 }
 
 /// Who makes code, and when.
@@ -128,7 +131,8 @@ impl Engine {
     /// When the system refuses the handlers.
     pub fn new(config: EngineConfig) -> std::io::Result<Self> {
         fault::install()?;
-        let pool = config.pool.clone().map(Pool::new).transpose()?;
+        let pool = config.pool.clone().filter(|_| config.creators.is_empty());
+        let pool = pool.map(Pool::new).transpose()?;
         Ok(Engine(Arc::new(EngineInner {
             config,
             types: TypeRegistry::default(),

@@ -10,7 +10,7 @@
 use crate::context::{GlobalCell, MemoryDefinition, TableDefinition};
 use crate::error::{Error, ErrorKind};
 use crate::instance::Instance;
-use crate::limits::Meter;
+use crate::limits::{Charge, Meter};
 use crate::types::RegisteredType;
 use crate::value::Val;
 use std::ptr::NonNull;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmoor_abi::entity::entity_impl;
 use wasmoor_abi::vmctx::{FUNCREF_CELL_LAZY, FUNCREF_CELL_NULL};
 use wasmoor_abi::{DefinedTableIndex, GlobalType, MemoryType, RefType, TableType};
-use wasmoor_memory::{LinearMemory, MemoryPlan, SharedMemory, TableStorage};
+use wasmoor_memory::{Creators, LinearMemory, MemoryPlan, SharedMemory, TableStorage};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => { $(
@@ -84,17 +84,18 @@ impl MemoryEntity {
     pub(crate) fn on_demand(
         ty: MemoryType,
         plan: &MemoryPlan,
+        creators: &Creators,
         meter: &mut Meter,
     ) -> Result<Self, Error> {
         let bytes = Self::charge(&ty, meter)?;
-        if ty.shared {
-            return MemoryEntity::new_shared(ty, plan).inspect_err(|_| meter.refund_memory(bytes));
-        }
-        let memory = LinearMemory::new(&ty, plan).map_err(|error| {
-            meter.refund_memory(bytes);
-            Error::from(ErrorKind::Limit(error.to_string()))
-        })?;
-        Ok(MemoryEntity::new(ty, memory))
+        let charge = Charge::of_memory(meter, bytes);
+        let memory = match &creators.memory {
+            _ if ty.shared => MemoryEntity::new_shared(ty, plan)?,
+            Some(creator) => MemoryEntity::new(ty, LinearMemory::created(&**creator, &ty, plan)?),
+            None => MemoryEntity::new(ty, LinearMemory::new(&ty, plan)?),
+        };
+        charge.keep();
+        Ok(memory)
     }
 
     /// Takes the memory out; what is left has no bytes.
@@ -109,8 +110,7 @@ impl MemoryEntity {
 
     /// A shared memory, charged already.
     pub(crate) fn new_shared(ty: MemoryType, plan: &MemoryPlan) -> Result<Self, Error> {
-        let memory = SharedMemory::new(&ty, plan)
-            .map_err(|error| Error::from(ErrorKind::Limit(error.to_string())))?;
+        let memory = SharedMemory::new(&ty, plan)?;
         let bytes = memory.bytes();
         Ok(MemoryEntity::of_shared(Arc::new(memory), bytes))
     }
@@ -240,10 +240,12 @@ impl MemoryEntity {
         if !meter.charge_memory(bytes) {
             return None;
         }
+        let charge = Charge::of_memory(meter, bytes);
         let grown = self.memory.as_mut().and_then(|memory| memory.grow(delta).ok());
-        match grown {
-            Some(_) => self.update(),
-            None => meter.refund_memory(bytes),
+        // An embedder's memory may lie elsewhere even if it did not grow.
+        self.update();
+        if grown.is_some() {
+            charge.keep();
         }
         grown
     }
@@ -333,12 +335,16 @@ impl TableEntity {
     }
 
     /// A table outside of all instances, charged here, filled with a reference (as bits).
-    pub(crate) fn on_demand(ty: TableType, init: u64, meter: &mut Meter) -> Result<Self, Error> {
+    pub(crate) fn on_demand(
+        ty: TableType,
+        init: u64,
+        creators: &Creators,
+        meter: &mut Meter,
+    ) -> Result<Self, Error> {
         Self::charge(&ty, meter)?;
-        let storage = TableStorage::new(ty.minimum, init).map_err(|error| {
-            meter.refund_table(ty.minimum);
-            Error::from(ErrorKind::Limit(error.to_string()))
-        })?;
+        let charge = Charge::of_table(meter, ty.minimum);
+        let storage = new_storage(&ty, init, creators)?;
+        charge.keep();
         Ok(TableEntity::new(ty, storage))
     }
 
@@ -483,11 +489,12 @@ impl TableEntity {
         {
             return None;
         }
-        if self.storage.grow(delta, bits).is_err() {
-            meter.refund_table(delta);
-            return None;
-        }
+        let charge = Charge::of_table(meter, delta);
+        let grown = self.storage.grow(delta, bits);
+        // As for memories.
         self.update();
+        grown.ok()?;
+        charge.keep();
         Some(before)
     }
 
@@ -495,6 +502,18 @@ impl TableEntity {
     pub(crate) fn moves_when_grown(&self, delta: u64) -> bool {
         self.storage.moves_when_grown(delta)
     }
+}
+
+/// The cells of a new table: the embedder's, if there is a creator.
+pub(crate) fn new_storage(
+    ty: &TableType,
+    fill: u64,
+    creators: &Creators,
+) -> Result<TableStorage, Error> {
+    Ok(match &creators.table {
+        Some(creator) => TableStorage::created(&**creator, ty, fill)?,
+        None => TableStorage::new(ty.minimum, fill)?,
+    })
 }
 
 /// A reference's bits as a cell of a table of this element type.

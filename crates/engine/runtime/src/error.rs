@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use wasmoor_abi::TrapCode;
 use wasmoor_codegen::{CompileError, LinkError};
+use wasmoor_memory::{CreatorError, MemoryError, TableError};
 use wasmoor_module::LoadError;
 
 /// Any failure of the runtime. One pointer wide.
@@ -47,6 +48,14 @@ pub enum ErrorKind {
     Restore(Restore),
     /// A limit of the store or the engine was reached by the host's own request.
     Limit(String),
+    /// The embedder's creator of memories or tables failed, or made what cannot be used (the error
+    /// is a [`CreatorError`] then).
+    Creator {
+        /// What was to be made.
+        what: &'static str,
+        /// Why it was not.
+        error: Box<dyn StdError + Send + Sync>,
+    },
     /// Every slot of the engine's pool is in use, and the pool is strict.
     PoolExhausted {
         /// Slots of the pool.
@@ -211,11 +220,12 @@ impl Error {
         }
     }
 
-    /// The error of this type that a host function returned.
+    /// The error of this type that a host function, or a creator of memories or tables, returned.
     #[must_use]
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         match self.kind() {
             ErrorKind::Host(failure) => failure.error.downcast_ref(),
+            ErrorKind::Creator { error, .. } => error.downcast_ref(),
             _ => None,
         }
     }
@@ -243,6 +253,39 @@ impl From<UnknownType> for Error {
     fn from(error: UnknownType) -> Self {
         ErrorKind::UnknownType(error).into()
     }
+}
+
+impl From<MemoryError> for Error {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::Creator { error, .. } => creator_error("memory", error),
+            error => ErrorKind::Limit(error.to_string()).into(),
+        }
+    }
+}
+
+impl From<TableError> for Error {
+    fn from(error: TableError) -> Self {
+        ErrorKind::Limit(error.to_string()).into()
+    }
+}
+
+/// Of tables; errors of memories know more.
+impl From<CreatorError> for Error {
+    fn from(error: CreatorError) -> Self {
+        match error {
+            CreatorError::Table(error) => error.into(),
+            error => creator_error("table", error),
+        }
+    }
+}
+
+fn creator_error(what: &'static str, error: CreatorError) -> Error {
+    let error = match error {
+        CreatorError::Refused(error) => error,
+        error => error.into(),
+    };
+    ErrorKind::Creator { what, error }.into()
 }
 
 impl From<Box<dyn StdError + Send + Sync>> for Error {
@@ -284,6 +327,9 @@ impl fmt::Display for Error {
                 f.write_str("a guest was to go on at a checkpoint, and the host did not let it")
             }
             ErrorKind::Limit(what) => f.write_str(what),
+            ErrorKind::Creator { what, error } => {
+                write!(f, "the creator has made no {what} that can be used: {error}")
+            }
             ErrorKind::PoolExhausted { slots_max } => {
                 write!(f, "all {slots_max} slots of the pool are in use")
             }
@@ -302,6 +348,7 @@ impl StdError for Error {
         match self.kind() {
             ErrorKind::Compile { error, .. } => Some(error),
             ErrorKind::Host(failure) => failure.error.source(),
+            ErrorKind::Creator { error, .. } => Some(&**error),
             ErrorKind::System { error, .. } => Some(error),
             ErrorKind::UnknownType(unknown) => Some(unknown),
             _ => None,

@@ -65,4 +65,4 @@ pub use stored_images::fold_images;
 pub use threads::wait_in_host;
 pub use types::{ModuleTypes, RegisteredType, TypeRegistry, UnknownType};
 pub use value::{AnyRefId, ExnRefId, ExternRefId, FuncPtr, Val};
-pub use wasmoor_memory::ResetMethod;
+pub use wasmoor_memory::{CreatorError, Creators, ResetMethod};

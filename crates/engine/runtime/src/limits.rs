@@ -75,6 +75,38 @@ impl Meter {
     }
 }
 
+/// What has been charged for something that is still to be made. Dropped before it is kept, it is
+/// given back: after an error, and after a panic in an embedder's code.
+pub(crate) struct Charge<'a> {
+    meter: &'a mut Meter,
+    memory_bytes: u64,
+    table_elements: u64,
+}
+
+impl<'a> Charge<'a> {
+    /// Of bytes of a memory.
+    pub(crate) fn of_memory(meter: &'a mut Meter, bytes: u64) -> Self {
+        Charge { meter, memory_bytes: bytes, table_elements: 0 }
+    }
+
+    /// Of elements of a table.
+    pub(crate) fn of_table(meter: &'a mut Meter, elements: u64) -> Self {
+        Charge { meter, memory_bytes: 0, table_elements: elements }
+    }
+
+    /// It has been made.
+    pub(crate) fn keep(mut self) {
+        (self.memory_bytes, self.table_elements) = (0, 0);
+    }
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        self.meter.refund_memory(self.memory_bytes);
+        self.meter.refund_table(self.table_elements);
+    }
+}
+
 fn charge(taken: &mut u64, more: u64, max: u64) -> bool {
     match taken.checked_add(more) {
         Some(total) if total <= max => {

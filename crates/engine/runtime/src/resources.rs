@@ -7,9 +7,10 @@ use crate::error::{Error, ErrorKind};
 use crate::instance::{Instance, InstanceParts};
 use crate::pool::{Lease, Pool};
 use crate::store::StoreInner;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use wasmoor_abi::MemoryType;
-use wasmoor_memory::{LinearMemory, MemoryError, MemoryImage, MemoryPlan, TableStorage};
+use wasmoor_memory::{Creators, LinearMemory, MemoryError, MemoryImage, MemoryPlan, TableStorage};
 
 /// What an instance is made of. Dropped, everything goes back to where it came from.
 pub(crate) struct Resources {
@@ -21,15 +22,16 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
-    /// Takes a slot of the pool, if there is a pool, and makes what is not in it. On errors nothing
-    /// is taken, and nothing is charged.
+    /// Takes a slot of the pool, if there is a pool, and makes what is not in it. On errors, and when
+    /// an embedder's creator panics, nothing is taken, and nothing is charged.
     pub(crate) fn acquire(store: &mut StoreInner, module: &CompiledModule) -> Result<Self, Error> {
         let before = store.meter.clone();
-        let resources = Self::try_acquire(store, module);
-        if resources.is_err() {
+        // What was made so far belongs to what unwinds; only the meter is behind.
+        let resources = catch_unwind(AssertUnwindSafe(|| Self::try_acquire(store, module)));
+        if !matches!(resources, Ok(Ok(_))) {
             store.meter = before;
         }
-        resources
+        resources.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn try_acquire(store: &mut StoreInner, module: &CompiledModule) -> Result<Self, Error> {
@@ -91,7 +93,11 @@ struct Source<'a> {
 impl Source<'_> {
     fn memories(&self, mut lease: Option<&mut Lease>) -> Result<Vec<MemoryEntity>, Error> {
         let module = self.module.module();
-        let images = self.module.initial().images(module, self.pool.is_some());
+        // Images are mapped into memories of the engine's own.
+        let images = match self.creators().memory {
+            Some(_) => &[],
+            None => self.module.initial().images(module, self.pool.is_some()),
+        };
         let all = defined(&module.memories, module.counts.imported_memories);
         let mut memories = Vec::with_capacity(all.size_hint().0);
         for (at, ty) in all.enumerate() {
@@ -130,6 +136,10 @@ impl Source<'_> {
         Ok(memories)
     }
 
+    fn creators(&self) -> &Creators {
+        &self.store.engine().config().creators
+    }
+
     /// A new memory; where the system has no room for it, what lies unused in the pool makes room.
     fn new_memory(
         &self,
@@ -137,6 +147,9 @@ impl Source<'_> {
         plan: &MemoryPlan,
         image: Option<&Arc<MemoryImage>>,
     ) -> Result<LinearMemory, Error> {
+        if let Some(creator) = &self.creators().memory {
+            return Ok(LinearMemory::created(&**creator, ty, plan)?);
+        }
         let made = match (self.make_memory(ty, plan, image), self.pool) {
             (Err(MemoryError::System { .. }), Some(pool)) => {
                 pool.shrink();
@@ -144,7 +157,7 @@ impl Source<'_> {
             }
             (made, _) => made,
         };
-        made.map_err(|error| Error::from(ErrorKind::Limit(error.to_string())))
+        Ok(made?)
     }
 
     fn make_memory(
@@ -166,13 +179,13 @@ impl Source<'_> {
         let all = defined(&module.tables, module.counts.imported_tables);
         let mut tables = Vec::with_capacity(all.size_hint().0);
         for ty in all {
+            let ty = self.module.types().table_type(*ty);
             let left = lease.as_mut().filter(|lease| lease.is_warm());
             let storage = match left.and_then(|lease| lease.content.tables.pop_front()) {
                 Some(storage) => storage,
-                None => TableStorage::new(ty.minimum, 0)
-                    .map_err(|error| Error::from(ErrorKind::Limit(error.to_string())))?,
+                None => new_storage(&ty, 0, self.creators())?,
             };
-            tables.push(TableEntity::new(self.module.types().table_type(*ty), storage));
+            tables.push(TableEntity::new(ty, storage));
         }
         if let Some(lease) = lease {
             lease.content.tables.clear();

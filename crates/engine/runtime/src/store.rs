@@ -228,7 +228,8 @@ impl StoreInner {
     /// When the meter or the system refuses it.
     pub fn create_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
         let plan = self.memory_plan(&ty);
-        let mut memory = MemoryEntity::on_demand(ty, &plan, &mut self.meter)?;
+        let creators = &self.engine.config().creators;
+        let mut memory = MemoryEntity::on_demand(ty, &plan, creators, &mut self.meter)?;
         memory.place_owned();
         self.engine.counts().storage_made(1, 0);
         Ok(self.memories.push(memory))
@@ -257,7 +258,8 @@ impl StoreInner {
     /// When the meter or the system refuses it, or the engine does not know the elements' type.
     pub fn create_table(&mut self, ty: TableType, init: Val) -> Result<TableId, Error> {
         let kept_type = self.engine.types().keep(ValType::Ref(ty.element))?;
-        let mut table = TableEntity::on_demand(ty, init.to_bits() as u64, &mut self.meter)?;
+        let (init, creators) = (init.to_bits() as u64, &self.engine.config().creators);
+        let mut table = TableEntity::on_demand(ty, init, creators, &mut self.meter)?;
         table.kept_type = kept_type;
         table.place_owned();
         self.engine.counts().storage_made(0, 1);

@@ -67,6 +67,10 @@ pub use wasmoor_abi::{
     CompositeKind, ConcreteType, DefinedType, FuncType, GlobalType, HeapType, MemoryType,
     RefFamily, RefType, TableType, TrapCode, TypeUse, ValType,
 };
+pub use wasmoor_memory::{
+    CreatedMemory, CreatedTable, CreatorError, CreatorFailure, MemoryCreator, MemoryRequest,
+    TableCreator, TableRequest,
+};
 pub use wasmoor_module::{Feature, Features, LoadError};
 pub use wasmoor_runtime::{
     Backtrace, CompileStats, Deadline, EngineStats, Error, ErrorKind, Exception, Frame,

@@ -5,7 +5,7 @@
 use wasmoor::raw::codegen::{
     CompileError, CompileJob, CompiledFunction, FunctionCompiler, FunctionWorker,
 };
-use wasmoor::raw::runtime::{Compilers, EngineConfig, Plan};
+use wasmoor::raw::runtime::{Compilers, Creators, EngineConfig, Plan};
 use wasmoor::*;
 use wasmoor_abi::{DefinedFuncIndex, Tunables};
 use wasmoor_baseline::BaselineCompiler;
@@ -57,6 +57,7 @@ fn engine(seed: u64, eager: bool) -> Engine {
         threads: 1,
         stack_bytes_max: Config::STACK_BYTES_MAX,
         pool: None,
+        creators: Creators::default(),
     };
     raw::engine(config).expect("an engine")
 }

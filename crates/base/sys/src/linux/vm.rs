@@ -6,8 +6,9 @@
 #![allow(unsafe_code)]
 
 use crate::vm::Access;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, MsyncFlags, ProtFlags};
 use std::io;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU32;
 
@@ -38,6 +39,26 @@ pub(crate) fn shared_word() -> io::Result<&'static AtomicU32> {
 /// The mapping that the kernel chose; never null unless a process may map page zero.
 pub(super) fn non_null(address: *mut core::ffi::c_void) -> io::Result<NonNull<u8>> {
     NonNull::new(address.cast()).ok_or_else(|| io::Error::other("the system mapped address zero"))
+}
+
+/// Whether there is a mapping at every address of a page-aligned range.
+pub(crate) fn is_mapped(range: Range<usize>) -> bool {
+    let start = ptr::without_provenance_mut(range.start);
+    // SAFETY: asks for changes of files to be written some time, which changes nothing here; the
+    // kernel has done nothing else since 2.6.19 but look whether there are mappings.
+    unsafe { rustix::mm::msync(start, range.len(), MsyncFlags::ASYNC) }.is_ok()
+}
+
+/// Whether the eight bytes at an address that is a multiple of eight can be read.
+pub(crate) fn is_readable(address: usize) -> bool {
+    const NEITHER_BLOCK_NOR_UNBLOCK_NOR_SET: i32 = -1;
+    let (how, old_set) = (NEITHER_BLOCK_NOR_UNBLOCK_NOR_SET, ptr::null_mut::<u64>());
+    // SAFETY: the kernel reads the set, or says that it cannot, and then refuses what is to be done
+    // with it.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, address, old_set, size_of::<u64>()) };
+    debug_assert!(answer == -1);
+    io::Error::last_os_error().raw_os_error() != Some(libc::EFAULT)
 }
 
 /// A direct system call that leaves `errno` alone, so signal handlers may make it.

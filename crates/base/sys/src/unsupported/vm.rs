@@ -8,6 +8,7 @@
 use super::unsupported;
 use crate::vm::Access;
 use std::io;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
@@ -21,6 +22,14 @@ pub(crate) fn reserve(_len: usize) -> io::Result<NonNull<u8>> {
 
 pub(crate) fn shared_word() -> io::Result<&'static AtomicU32> {
     unsupported()
+}
+
+pub(crate) fn is_mapped(_range: Range<usize>) -> bool {
+    false
+}
+
+pub(crate) fn is_readable(_address: usize) -> bool {
+    false
 }
 
 /// # Safety
