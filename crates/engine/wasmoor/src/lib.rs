@@ -32,6 +32,7 @@ mod artifact;
 pub mod cache;
 mod checkpoint;
 mod config;
+mod creators;
 mod entities;
 mod exception;
 mod func;
