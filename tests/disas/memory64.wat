@@ -14,10 +14,9 @@
 ;;;         mov r8, rsi
 ;;;         mov r9, [rdi+0x40]
 ;;; i32.load offset=8
-;;;         mov rax, r8
-;;;         cmp rax, [rdi+0x50]
-;;;         cmova rax, [rdi+0x50]
-;;;         mov eax, [r9+rax+8] ; trap: out of bounds memory access
+;;;         cmp r8, [rdi+0x50]
+;;;         cmova r8, [rdi+0x50]
+;;;         mov eax, [r9+r8+8] ; trap: out of bounds memory access
 ;;; end
 ;;;         leave
 ;;;         ret
