@@ -1,8 +1,8 @@
 //! A lock that guests on several threads contend for, in nanoseconds of wall time for each time that
 //! it is taken: medians of seven rounds.
 //!
-//! `cargo bench -p wasmoor --bench threads`; beside it, with four threads and 500,000 times each:
-//! `time node benches/threads/node.mjs contended.wasm contended 500000 4`
+//! `cargo bench -p wasmoor --bench threads`; beside it, with four threads and 500,000 times each, of
+//! `benches/threads`: `contended.py` (Wasmtime) and `contended.mjs` (Node), each with `contended.wasm 500000 4`
 
 use std::thread;
 use std::time::Instant;

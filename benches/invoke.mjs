@@ -1,4 +1,4 @@
-// Runs one export of a module: node node.mjs FILE EXPORT COUNT
+// Runs one export of a module: node invoke.mjs FILE EXPORT COUNT
 import { readFileSync } from "node:fs";
 
 const [file, name, count] = process.argv.slice(2);
