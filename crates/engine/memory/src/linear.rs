@@ -48,7 +48,7 @@ pub enum MemoryError {
         pages: u64,
         /// Bytes in a page.
         page_bytes: u64,
-        /// Pages that the type allows.
+        /// Pages that the type allows and the host can address.
         pages_max: u64,
     },
     /// The plan says `Guard` or `Clamped`, which this type does not allow; a bug of who made the plan.
@@ -85,7 +85,7 @@ pub enum GrowError {
         pages: u64,
         /// Pages asked for in addition.
         delta: u64,
-        /// Pages that the type allows.
+        /// Pages that the type allows and the host can address.
         pages_max: u64,
     },
     /// The system refuses address space or memory.
@@ -353,7 +353,7 @@ impl LinearMemory {
             .checked_add(delta)
             .filter(|&pages| pages <= self.size.pages_max)
             .and_then(|pages| self.size.bytes(pages))
-            .ok_or(GrowError::TooLarge { pages, delta, pages_max: self.size.pages_max })?;
+            .ok_or(GrowError::TooLarge { pages, delta, pages_max: self.size.pages_at_most() })?;
         match &mut self.reservation {
             Space::Created(created) => {
                 if delta > 0 {
@@ -430,7 +430,7 @@ fn initial_bytes(ty: &MemoryType) -> Result<usize, MemoryError> {
     size.bytes(ty.minimum).filter(|_| ty.minimum <= size.pages_max).ok_or(MemoryError::TooLarge {
         pages: ty.minimum,
         page_bytes: ty.page_bytes(),
-        pages_max: size.pages_max,
+        pages_max: size.pages_at_most(),
     })
 }
 

@@ -64,6 +64,11 @@ impl Size {
         usize::try_from(bytes).ok().filter(|&bytes| bytes <= isize::MAX as usize)
     }
 
+    /// Pages that the type and its index allow and the host can address: what errors name.
+    pub(crate) fn pages_at_most(&self) -> u64 {
+        self.pages_max.min((isize::MAX as u64) >> self.page_size_log2)
+    }
+
     /// The type's maximum in bytes, saturating.
     pub(crate) fn bytes_max(&self) -> usize {
         self.bytes(self.pages_max).unwrap_or(isize::MAX as usize)
