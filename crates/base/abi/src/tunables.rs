@@ -47,8 +47,8 @@ pub struct Tunables {
     /// Whether functions and loops poll, so that the host can find out what is hot; guests are
     /// stopped without it.
     pub poll: bool,
-    /// Whether relaxed vector operators have the results that every machine can produce, instead
-    /// of those that this machine produces fastest.
+    /// Whether relaxed vector operators have the results of the specification's deterministic
+    /// profile, instead of those that this machine produces fastest.
     pub relaxed_simd_deterministic: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Engines and their configuration.
 
-use crate::{Error, Feature, Features, Result, ValType};
+use crate::{Error, Features, Result, ValType};
 use wasmoor_abi::{MemoryMode, Tunables};
 use wasmoor_codegen::FunctionCompiler;
 use wasmoor_runtime::{
@@ -249,9 +249,9 @@ impl Config {
         self
     }
 
-    /// Whether relaxed vector instructions have the same results on every machine, instead of
-    /// those that this one produces fastest. Needs a CPU that multiplies and adds with one
-    /// rounding (FMA), if modules may use such instructions.
+    /// Whether relaxed vector instructions have the results of the specification's deterministic
+    /// profile, which are the same on every machine, instead of those that this one produces
+    /// fastest.
     pub fn relaxed_simd_deterministic(&mut self, deterministic: bool) -> &mut Self {
         self.relaxed_simd_deterministic = deterministic;
         self
@@ -310,12 +310,6 @@ impl Engine {
             ));
         }
         let deterministic = config.relaxed_simd_deterministic;
-        if deterministic && config.features.contains(Feature::RelaxedSimd) && !has_fma() {
-            return Err(Error::usage(
-                "deterministic relaxed vector instructions need a CPU with FMA; \
-                 switch off the proposal relaxed-simd",
-            ));
-        }
         let config = runtime::EngineConfig {
             tunables: Tunables {
                 memory_mode,
@@ -427,15 +421,6 @@ impl Default for Engine {
     fn default() -> Self {
         Self::new(&Config::default()).expect("the default configuration works on this machine")
     }
-}
-
-/// Whether this machine multiplies and adds with one rounding, as the compilers ask it.
-fn has_fma() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("fma")
-        && std::arch::is_x86_feature_detected!("avx");
-    #[cfg(not(target_arch = "x86_64"))]
-    true
 }
 
 /// Who makes code, from the compilers that are built in.

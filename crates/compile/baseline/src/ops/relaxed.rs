@@ -1,9 +1,8 @@
 //! Relaxed vector operators.
 //!
 //! Each is what this machine does fastest, or under `Tunables::relaxed_simd_deterministic` what
-//! every machine can do. The optimizing compiler makes the same choices, so that the results of a
-//! function do not change when it is compiled again. Multiplications and additions are fused
-//! wherever the CPU can (an engine refuses the deterministic mode where it cannot); lanes are
+//! the deterministic profile of the specification says. The optimizing compiler makes the same
+//! choices, so that the results of a function do not change when it is compiled again. Lanes are
 //! always selected bit by bit.
 
 use super::vector_int::words;
@@ -56,7 +55,7 @@ impl Gen<'_> {
         let sum = self.own_xmm(addend);
         let right = self.use_xmm(right);
         let left = self.use_xmm(left);
-        if self.cpu.fma {
+        if self.cpu.fma && !self.is_deterministic() {
             let double = !matches!(ty, Ty::F32);
             self.asm.fused(Fused { double, negated }, sum, left, right);
         } else {
@@ -105,7 +104,7 @@ impl Gen<'_> {
         self.vector_binary_swapped(insts::PMADDUBSW);
     }
 
-    /// Sums of two products of signed bytes, modulo 2^16.
+    /// Sums of two products of signed bytes, saturated.
     fn signed_dot(&mut self) {
         let right = self.pop_xmm();
         let left = self.pop_xmm();
@@ -119,7 +118,7 @@ impl Gen<'_> {
         asm.xxi(insts::PSHUFD, Xmm::XMM14, right, UPPER);
         asm.xx(insts::PMOVSXBW, Xmm::XMM14, Xmm::XMM14);
         asm.xx(insts::PMULLW, Xmm::XMM15, Xmm::XMM14);
-        asm.xx(insts::PHADDW, dst, Xmm::XMM15);
+        asm.xx(insts::PHADDSW, dst, Xmm::XMM15);
         self.release_xmm(right);
         self.push_binary(dst, left);
     }

@@ -1,16 +1,15 @@
 //! Relaxed vector operators.
 //!
 //! Each is what the machine does fastest, or under `Tunables::relaxed_simd_deterministic` what
-//! every machine can do. The baseline compiler makes the same choices, so that the results of a
-//! function do not change when it is compiled again. Multiplications and additions are fused
-//! wherever the CPU can (an engine refuses the deterministic mode where it cannot); lanes are
+//! the deterministic profile of the specification says. The baseline compiler makes the same
+//! choices, so that the results of a function do not change when it is compiled again. Lanes are
 //! always selected bit by bit.
 
 use super::simd::Half;
 use crate::error::Result;
 use crate::translate::Translator;
-use cranelift_codegen::ir::condcodes::FloatCC;
-use cranelift_codegen::ir::{InstBuilder as _, Type, types};
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::{ConstantData, InstBuilder as _, Type, Value, types};
 use types::{F32X4, F64X2, I8X16, I16X8, I32X4, I64X2};
 
 impl Translator<'_> {
@@ -56,7 +55,8 @@ impl Translator<'_> {
     pub(super) fn relaxed_multiply_add(&mut self, ty: Type, negated: bool) -> Result {
         let addend = self.pop_vector(ty)?;
         let (left, right) = self.pop2_vectors(ty)?;
-        let result = match (self.has_fma(), negated) {
+        let is_fused = self.has_fma() && !self.is_deterministic();
+        let result = match (is_fused, negated) {
             (true, false) => self.builder.ins().fma(left, right, addend),
             (true, true) => {
                 let left = self.builder.ins().fneg(left);
@@ -124,10 +124,21 @@ impl Translator<'_> {
                 self.builder.ins().imul(left, right)
             };
             let (low, high) = (half(Half::LowSigned), half(Half::HighSigned));
-            self.builder.ins().iadd_pairwise(low, high)
+            let sums = self.builder.ins().iadd_pairwise(low, high);
+            self.saturate_dot(sums)
         };
         self.push(result);
         Ok(())
+    }
+
+    /// Saturates sums of two products of signed bytes. Only 2 * (-128)^2 is too large for a lane,
+    /// and it alone comes out as the least number: one less is the greatest.
+    fn saturate_dot(&mut self, sums: Value) -> Value {
+        let least: Vec<u8> = [i16::MIN.to_le_bytes(); 8].concat();
+        let least = self.builder.func.dfg.constants.insert(ConstantData::from(&*least));
+        let least = self.builder.ins().vconst(I16X8, least);
+        let overflown = self.builder.ins().icmp(IntCC::Equal, sums, least);
+        self.builder.ins().iadd(sums, overflown)
     }
 
     pub(super) fn relaxed_dot_add(&mut self) -> Result {
