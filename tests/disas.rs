@@ -206,3 +206,95 @@ fn directives_change_the_code_or_are_refused() {
         assert!(found(&format!(";;! {directive}\n{module}")).is_err(), "{directive}");
     }
 }
+
+/// The instructions of a function in the listing of a file, without operators.
+fn instructions(listing: &str, tier: &str, function: &str) -> Vec<String> {
+    let head = format!("{EXPECTED} {tier}: function ");
+    let name = format!("`{function}`");
+    let lines =
+        listing.lines().skip_while(|line| !line.starts_with(&head) || !line.ends_with(&name));
+    let lines = lines.skip(1).map_while(|line| line.strip_prefix(EXPECTED));
+    let code = lines.filter(|line| line.starts_with("     "));
+    code.map(|line| line.trim().to_owned()).collect()
+}
+
+fn disas_file(name: &str) -> String {
+    let path = process::workspace_root().join("tests/disas").join(name);
+    found(&std::fs::read_to_string(path).expect("a text")).expect("a module")
+}
+
+#[test]
+fn hints_put_unlikely_code_behind() {
+    let listing = disas_file("branch-hints.wat");
+    for (function, is_behind) in [
+        ("if_plain", false),
+        ("if_unlikely", true),
+        ("else_plain", false),
+        ("if_likely", true),
+        ("br_plain", false),
+        ("br_likely", true),
+    ] {
+        let code = instructions(&listing, "optimizing", function);
+        let at = |what: &str| code.iter().position(|line| line.ends_with(what));
+        let (call, end) = (at("; calls $rare"), at("ret"));
+        assert!(call.is_some() && end.is_some(), "{function}: {code:?}");
+        assert_eq!(call > end, is_behind, "{function}: {code:?}");
+    }
+}
+
+/// The instructions until the function returns, when no condition holds.
+fn straight_way(code: &[String]) -> Vec<&str> {
+    let mut way = Vec::new();
+    let mut at = 0;
+    while at < code.len() && way.len() <= code.len() {
+        let line = code[at].split_once(": ").filter(|(label, _)| label.starts_with('L'));
+        let line = line.map_or(&*code[at], |(_, line)| line);
+        if line == "ret" {
+            return way;
+        }
+        if let Some((_, label)) = line.split_once("jmp ") {
+            let label = format!("{}: ", label.trim_start_matches("short "));
+            let target = code.iter().position(|line| line.starts_with(&label));
+            at = target.unwrap_or_else(|| panic!("no {label} in {code:?}"));
+        } else {
+            way.push(line);
+            at += 1;
+        }
+    }
+    panic!("no end: {code:?}");
+}
+
+/// What a function does outside of its frame and registers on the straight way, in order: calls,
+/// conditional jumps, accesses to memory. Registers have no names.
+fn effects(code: &[String]) -> Vec<String> {
+    let is_register = |word: &str| (2..=4).contains(&word.len()) && word.starts_with(['r', 'e']);
+    let is_effect = |line: &&str| {
+        let is_in_frame = line.contains("[rsp") || line.contains("[rbp");
+        line.starts_with("call ") || line.starts_with('j') || line.contains('[') && !is_in_frame
+    };
+    let nameless = |word: &str| {
+        let name = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        if is_register(name) { word.replacen(name, "R", 1) } else { word.to_owned() }
+    };
+    let effects = straight_way(code).into_iter().filter(is_effect);
+    // Where a jump goes depends on the code behind.
+    let effects = effects.map(|line| line.split_once(" L").map_or(line, |(jump, _)| jump));
+    let words = |line: &str| {
+        let words = line.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+        words.map(nameless).collect()
+    };
+    effects.map(words).collect()
+}
+
+#[test]
+fn a_try_block_is_neither_entered_nor_left_by_code() {
+    let listing = disas_file("exceptions.wat");
+    for tier in ["baseline", "optimizing"] {
+        for (outside, inside) in [("outside", "inside"), ("outside_all", "inside_all")] {
+            let outside = effects(&instructions(&listing, tier, outside));
+            let inside = effects(&instructions(&listing, tier, inside));
+            assert!(outside.iter().any(|line| line.ends_with("; calls $work")), "{outside:?}");
+            assert_eq!(inside, outside, "{tier}");
+        }
+    }
+}
