@@ -227,3 +227,38 @@ fn panics_and_errors_of_host_functions_cross_wasm() -> Result<()> {
     }
     Ok(())
 }
+
+/// RT-19: a clone of a linker, or of what it has found, needs nothing of the original.
+#[test]
+fn cloned_linkers_stand_alone() -> Result<()> {
+    let text = r#"(module
+        (import "host" "first" (func $first (result i32)))
+        (import "host" "second" (func $second (result i32)))
+        (func (export "run") (result i32) (i32.add (call $first) (call $second))))"#;
+    for tier in [Tier::Auto, Tier::Baseline, Tier::Optimizing] {
+        let engine = Engine::new(Config::new().tier(tier))?;
+        let module = Module::new(&engine, text)?;
+        let mut original = Linker::new(&engine);
+        original.func_wrap(&String::from("host"), &String::from("first"), || 40)?;
+        let mut clone = original.clone();
+        // The names are free for the original, which goes before the clone is used.
+        original.func_wrap("host", "second", || 60)?;
+        let found = original.instantiate_pre(&module)?;
+        let found_clone = found.clone();
+        drop((original, found));
+        clone.func_wrap("host", "second", || 2)?;
+        let mut names: Vec<_> = clone.names().collect();
+        names.sort_unstable();
+        assert_eq!(names, [("host", "first"), ("host", "second")]);
+        let mut store = Store::new(&engine, ())?;
+        for (instance, sum) in [
+            (clone.instantiate(&mut store, &module)?, 42),
+            (found_clone.instantiate(&mut store)?, 100),
+        ] {
+            drop(clone.clone());
+            let run = instance.get_typed_func::<(), i32>(&store, "run")?;
+            assert_eq!(run.call(&mut store, ())?, sum, "{tier:?}");
+        }
+    }
+    Ok(())
+}
