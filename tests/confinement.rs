@@ -106,28 +106,46 @@ fn a_terminal_stays_as_it_is() {
     assert!(!flags.contains(OFlags::NONBLOCK), "the guest changed the host's terminal");
 }
 
-/// Each test that the list of known attacks names is there.
+/// Each test that the list of known attacks names is there, each case is listed, and one without a
+/// test says why.
 #[test]
 fn known_attacks_have_their_tests() {
     let root = xtask::process::workspace_root();
     let list = fs::read_to_string(root.join("docs/known-attacks.md")).expect("the list");
-    let rows: Vec<_> = list
-        .lines()
-        .filter(|line| line.starts_with("| FS-") || line.starts_with("| SK-"))
-        .collect();
-    assert_eq!(rows.len(), 17, "FS-01 to FS-16 and SK-01");
-    for row in rows {
-        let tests = row.rsplit('|').nth(1).expect("a column of tests");
+    let families = [("FS-", 16), ("SK-", 1), ("CG-", 22), ("RT-", 26)];
+    let mut cases = Vec::new();
+    let is_case = |line: &&str| {
+        let case = line.strip_prefix("| ").unwrap_or_default();
+        families.iter().any(|(family, _)| case.starts_with(family))
+    };
+    for row in list.lines().filter(is_case) {
+        let columns: Vec<_> = row.split('|').map(str::trim).collect();
+        cases.extend(columns[1].split(", ").map(str::to_owned));
+        let tests = columns[columns.len() - 2];
+        let reason = if columns.len() == 6 { columns[3] } else { "" };
+        assert!(!tests.is_empty() || !reason.is_empty(), "neither a test nor a reason: {row}");
         // Between backquotes.
         for test in tests.split('`').skip(1).step_by(2) {
-            let (file, name) = test.split_once(": ").expect("a file and a test");
-            let places = [root.join("crates/worlds").join(file), root.join(file)];
-            let path = places.iter().find(|path| path.exists()).expect("the file is there");
-            let text = fs::read_to_string(path).expect("a source");
-            let lines: Vec<_> = text.lines().map(str::trim).collect();
-            let head = format!("fn {name}() {{");
-            let found = lines.windows(2).any(|pair| pair == ["#[test]", head.as_str()]);
-            assert!(found, "no {test}");
+            assert!(has_test(&root, test), "no {test}");
         }
     }
+    let numbered = |(family, count)| (1..=count).map(move |number| format!("{family}{number:02}"));
+    let expected: Vec<_> = families.into_iter().flat_map(numbered).collect();
+    assert_eq!(cases, expected);
+}
+
+/// Whether `file: name` is a test.
+fn has_test(root: &Path, test: &str) -> bool {
+    let (file, name) = test.split_once(": ").expect("a file and a test");
+    let places =
+        [root.join("crates/worlds").join(file), root.join("crates").join(file), root.join(file)];
+    let Some(path) = places.iter().find(|path| path.exists()) else { return false };
+    let text = fs::read_to_string(path).expect("a source");
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let heads = ["", " -> Result<()>"].map(|result| format!("fn {name}(){result} {{"));
+    // Between the two may be a line on when it is built.
+    lines.iter().enumerate().any(|(at, line)| {
+        *line == "#[test]"
+            && lines[at + 1..].iter().take(2).any(|next| heads.iter().any(|head| next == head))
+    })
 }
