@@ -23,7 +23,8 @@
 //! What is kept is bounded. A checkpoint goes when the caller of the function that asked for it has
 //! returned (which is seen when the next one is made), and of those that were asked for at one place
 //! of one frame only the newest stay. Copies share what they have in common, in chunks: nested calls,
-//! each with a checkpoint, keep little more than the stack once.
+//! each with a checkpoint, keep little more than the stack once. Their number is bounded too, since
+//! every one that is made looks at all. What cannot be kept is refused before it is copied.
 //!
 //! # Safety
 //! Frames are read by the frame-pointer chain, as for backtraces.
@@ -45,6 +46,8 @@ use wasmoor_abi::{TrapCode, ValType};
 const CHUNK_BYTES: usize = 2048;
 /// Checkpoints that one place of one frame may have.
 const SAME_PLACE_MAX: usize = 64;
+/// Checkpoints of a store.
+const COUNT_MAX: usize = 4096;
 /// Bytes of all checkpoints of a store.
 const BYTES_MAX: u64 = 64 << 20;
 /// Second half of every key, mixed with the store's number: memory that was never set is no key.
@@ -113,26 +116,41 @@ pub(crate) struct Checkpoints {
 struct StackCopy(Vec<Arc<[u64]>>);
 
 impl StackCopy {
-    /// Copies words that lie at an address; what `other` has at the same place is shared. The bytes
-    /// that are not.
-    fn new(at: Address, words: &[u64], other: Option<&StackCopy>) -> (StackCopy, u64) {
-        let (mut chunks, mut rest, mut bytes) = (Vec::new(), words, 0);
-        while !rest.is_empty() {
+    /// Words that lie at an address as chunks, and whether `other` has the same at the same place.
+    fn split<'a>(
+        at: Address,
+        words: &'a [u64],
+        other: Option<&'a StackCopy>,
+    ) -> impl Iterator<Item = (&'a [u64], Option<&'a Arc<[u64]>>)> {
+        let mut rest = words;
+        let mut others = other.into_iter().flat_map(|other| &other.0);
+        std::iter::from_fn(move || {
             let end = at + size_of_val(rest);
-            let start = at.max((end - 1) / CHUNK_BYTES * CHUNK_BYTES);
+            let start = at.max(end.checked_sub(1)? / CHUNK_BYTES * CHUNK_BYTES);
             let (lower, chunk) = rest.split_at((start - at) / size_of::<u64>());
             rest = lower;
-            let same = other.and_then(|other| other.0.get(chunks.len()));
-            chunks.push(match same.filter(|same| same[..] == *chunk) {
-                Some(same) => Arc::clone(same),
-                None => {
-                    bytes += size_of_val(chunk) as u64;
-                    Arc::from(chunk)
-                }
-            });
-        }
-        bytes += size_of_val(&chunks[..]) as u64;
-        (StackCopy(chunks), bytes)
+            let same = others.next().filter(|same| same[..] == *chunk);
+            (!chunk.is_empty()).then_some((chunk, same))
+        })
+    }
+
+    /// Bytes that a copy of these words would take beside `other`.
+    fn bytes_beside(at: Address, words: &[u64], other: Option<&StackCopy>) -> u64 {
+        let bytes = |(chunk, same): (&[u64], Option<&Arc<[u64]>>)| {
+            let own = if same.is_none() { size_of_val(chunk) } else { 0 };
+            (own + size_of::<Arc<[u64]>>()) as u64
+        };
+        StackCopy::split(at, words, other).map(bytes).sum()
+    }
+
+    /// Copies words that lie at an address; what `other` has at the same place is shared.
+    fn new(at: Address, words: &[u64], other: Option<&StackCopy>) -> StackCopy {
+        #[cfg(test)]
+        tests::COPIES.set(tests::COPIES.get() + 1);
+        let chunks = StackCopy::split(at, words, other);
+        StackCopy(
+            chunks.map(|(chunk, same)| same.map_or_else(|| chunk.into(), Arc::clone)).collect(),
+        )
     }
 
     /// Bytes that nobody has when this is dropped.
@@ -144,6 +162,17 @@ impl StackCopy {
 
     fn words(&self) -> impl Iterator<Item = &[u64]> {
         self.0.iter().rev().map(|chunk| &chunk[..])
+    }
+
+    /// Chunks that `other` does not share.
+    fn chunks_beside<'a>(
+        &'a self,
+        other: Option<&'a StackCopy>,
+    ) -> impl Iterator<Item = &'a [u64]> {
+        let others = other.into_iter().flat_map(|other| other.0.iter().map(Some));
+        let pairs = self.0.iter().zip(others.chain(std::iter::repeat(None)));
+        let own = pairs.filter(|(chunk, same)| !same.is_some_and(|same| Arc::ptr_eq(same, chunk)));
+        own.map(|(chunk, _)| &chunk[..])
     }
 }
 
@@ -159,12 +188,20 @@ impl Checkpoints {
         self.list.is_empty()
     }
 
-    /// Every word of every copy, registers included, for whoever searches the stack.
+    /// Every word of the copies, registers included, for whoever searches the stack. What is shared
+    /// comes once: those that share a chunk follow each other, and do so when some between have gone.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
-        self.list.iter().flat_map(|checkpoint| {
+        let mut former = None;
+        self.list.iter().flat_map(move |checkpoint| {
             let registers = std::iter::once(&checkpoint.resumption.registers[..]);
-            registers.chain(checkpoint.copy.words()).flatten().copied()
+            let chunks = checkpoint.copy.chunks_beside(former.replace(&checkpoint.copy));
+            registers.chain(chunks).flatten().copied()
         })
+    }
+
+    /// The newest of an activation, with which the next shares what it can.
+    fn newest(&self, entry_fp: Address) -> Option<&Checkpoint> {
+        self.list.iter().rfind(|other| other.entry_fp == entry_fp)
     }
 
     fn find(&self, number: u64) -> Option<&Checkpoint> {
@@ -197,12 +234,19 @@ impl Checkpoints {
         true
     }
 
-    /// Makes room for one more at a place.
-    fn limit(&mut self, meter: &mut Meter, entry_fp: Address, place: Place) {
+    /// Makes room for one more at a place, as far as numbers go; false: there is none.
+    fn limit(&mut self, meter: &mut Meter, entry_fp: Address, place: Place) -> bool {
         let is_there = |other: &&Checkpoint| other.entry_fp == entry_fp && other.place == place;
-        if self.list.iter().filter(is_there).count() >= SAME_PLACE_MAX {
-            self.drop_oldest(meter, entry_fp, place);
-        }
+        let is_full = self.list.len() >= COUNT_MAX
+            || self.list.iter().filter(is_there).count() >= SAME_PLACE_MAX;
+        !is_full || self.drop_oldest(meter, entry_fp, place)
+    }
+
+    /// Whether one of so many bytes could be kept if all others went. What it shares with them is
+    /// charged already, so one that could not has no room beside them either.
+    fn could_keep(&self, meter: &Meter, bytes: u64) -> bool {
+        let left = meter.limits.host_bytes_max.saturating_sub(meter.host_bytes);
+        bytes <= BYTES_MAX.min(self.bytes.saturating_add(left))
     }
 
     fn charge(&mut self, meter: &mut Meter, bytes: u64) -> bool {
@@ -221,21 +265,27 @@ impl Checkpoints {
         words: &[u64],
     ) -> Result<u64, NoCheckpoint> {
         let (entry_fp, place) = (checkpoint.entry_fp, checkpoint.place);
-        self.limit(meter, entry_fp, place);
-        loop {
-            let newest = self.list.iter().rfind(|other| other.entry_fp == entry_fp);
-            let newest = newest.map(|newest| &newest.copy);
-            let (copy, bytes) = StackCopy::new(checkpoint.resumption.sp, words, newest);
-            if self.charge(meter, bytes + checkpoint.other_bytes()) {
-                checkpoint.copy = copy;
-                break;
-            }
-            // What it shares counts as shared as long as it is there.
-            drop(copy);
+        let (sp, other_bytes) = (checkpoint.resumption.sp, checkpoint.other_bytes());
+        if !self.could_keep(meter, size_of_val(words) as u64 + other_bytes)
+            || !self.limit(meter, entry_fp, place)
+        {
+            return Err(NoCheckpoint::Limit);
+        }
+        let mut newest = self.newest(entry_fp);
+        let mut bytes = StackCopy::bytes_beside(sp, words, newest.map(|newest| &newest.copy));
+        while !self.charge(meter, bytes + other_bytes) {
+            let former = self.newest(entry_fp).map(|newest| newest.number);
             if !self.drop_oldest(meter, entry_fp, place) {
                 return Err(NoCheckpoint::Limit);
             }
+            newest = self.newest(entry_fp);
+            // Looked at again only if what it shares has gone, which is the last that can go.
+            if newest.map(|newest| newest.number) != former {
+                bytes = StackCopy::bytes_beside(sp, words, newest.map(|newest| &newest.copy));
+            }
         }
+        let newest = self.newest(entry_fp).map(|newest| &newest.copy);
+        checkpoint.copy = StackCopy::new(sp, words, newest);
         self.last += 1;
         checkpoint.number = self.last;
         self.list.push(checkpoint);
@@ -415,82 +465,4 @@ unsafe fn link(fp: Address) -> (Address, Address) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ENTRY: Address = 0x7000_0000;
-
-    /// The bytes of a stack from `at` to the entry.
-    fn stack(at: Address, seed: u64) -> Vec<u64> {
-        let word = |word| if word < 4 { seed } else { word as u64 };
-        (0..(ENTRY - at) / 8).map(word).collect()
-    }
-
-    fn checkpoint(sp: Address, place: Address) -> Checkpoint {
-        Checkpoint {
-            number: 0,
-            data: 0,
-            entry_fp: ENTRY,
-            place: Place { fp: place, pc: 1, inner_pc: 2 },
-            resumption: Resumption { sp, ..Resumption::default() },
-            copy: StackCopy::default(),
-            globals: Box::default(),
-        }
-    }
-
-    #[test]
-    fn copies_are_whole_and_share_what_is_the_same() {
-        for below in [8, 2040, 2048, 2056, 10_000, 100_000] {
-            let at = ENTRY - 64 - below;
-            let words = &stack(at, 1)[..below / 8];
-            let (first, bytes) = StackCopy::new(at, words, None);
-            assert_eq!(first.words().flatten().copied().collect::<Vec<_>>(), words, "{below}");
-            assert_eq!(bytes, first.own_bytes());
-            // The first words differ, which are one chunk.
-            let other = &stack(at, 2)[..below / 8];
-            let (second, bytes) = StackCopy::new(at, other, Some(&first));
-            assert_eq!(second.words().flatten().copied().collect::<Vec<_>>(), other, "{below}");
-            assert!(bytes <= (CHUNK_BYTES + size_of_val(&second.0[..])) as u64, "{below}: {bytes}");
-        }
-    }
-
-    #[test]
-    fn what_was_charged_is_given_back() {
-        let (mut checkpoints, mut meter) = (Checkpoints::default(), Meter::default());
-        let mut state = 1u64;
-        for round in 0..2000usize {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let sp = ENTRY - 64 - 8 * (state >> 52) as usize;
-            let words = &stack(sp, state)[..(ENTRY - 64 - sp) / 8];
-            let made = checkpoint(sp, ENTRY - 16 * (round % 5));
-            checkpoints.add(&mut meter, made, words).expect("there is room");
-            if round % 7 == 0 {
-                checkpoints.retain(&mut meter, |checkpoint| checkpoint.number % 3 != 0);
-            }
-            let sum: u64 = checkpoints.list.iter().map(Checkpoint::other_bytes).sum();
-            assert!(sum <= checkpoints.bytes && checkpoints.bytes == meter.host_bytes);
-        }
-        assert!(checkpoints.list.len() <= 5 * SAME_PLACE_MAX);
-        checkpoints.retain(&mut meter, |_| false);
-        assert_eq!((checkpoints.bytes, meter.host_bytes), (0, 0));
-    }
-
-    #[test]
-    fn old_ones_of_the_same_place_make_room_and_others_do_not() {
-        let (mut checkpoints, mut meter) = (Checkpoints::default(), Meter::default());
-        let words = vec![7; 1000];
-        let sp = ENTRY - 8000;
-        meter.limits.host_bytes_max = 30_000;
-        let outer = checkpoints.add(&mut meter, checkpoint(sp, 16), &words).expect("room");
-        for seed in 0..100 {
-            let words = vec![seed; 1000];
-            checkpoints.add(&mut meter, checkpoint(sp, 32), &words).expect("old ones go");
-        }
-        assert!(checkpoints.find(outer).is_some());
-        // Nothing of this place can go.
-        meter.limits.host_bytes_max = meter.host_bytes;
-        let refused = checkpoints.add(&mut meter, checkpoint(sp, 48), &[1; 1000]);
-        assert_eq!(refused, Err(NoCheckpoint::Limit));
-        assert!(checkpoints.find(outer).is_some());
-    }
-}
+mod tests;
