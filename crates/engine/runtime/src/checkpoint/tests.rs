@@ -11,9 +11,9 @@ thread_local! {
 
 const ENTRY: Address = 0x7000_0000;
 
-/// The bytes of a stack from `at` to the entry.
+/// The words of a stack from `at` to the entry. Those of different depth share what lies higher up.
 fn stack(at: Address, seed: u64) -> Vec<u64> {
-    let word = |word| if word < 4 { seed } else { word as u64 };
+    let word = |word| if word < 4 { seed } else { (at + 8 * word) as u64 };
     (0..(ENTRY - at) / 8).map(word).collect()
 }
 
