@@ -87,3 +87,37 @@ fn children_compile_on_their_own_and_their_time_is_up_too() -> Result<()> {
     }
     Ok(())
 }
+
+/// Threads whose third instance waits for ever in its start function, and a fork that waits for it.
+const ENDLESS_START: &str = r#"(module
+    (import "wasix_32v1" "thread_spawn_v2" (func $spawn (param i32 i32) (result i32)))
+    (import "wasix_32v1" "thread_sleep" (func $sleep (param i64) (result i32)))
+    (import "wasix_32v1" "proc_fork" (func $fork (param i32 i32) (result i32)))
+    (import "env" "memory" (memory 1 1 shared))
+    (export "memory" (memory 0))
+    (start $start)
+    (func $start
+        (if (i32.eq (i32.atomic.rmw.add (i32.const 512) (i32.const 1)) (i32.const 2))
+            (then (drop (memory.atomic.wait32 (i32.const 600) (i32.const 0) (i64.const -1))))))
+    (func (export "wasi_thread_start") (param i32 i32)
+        (drop (call $spawn (i32.const 64) (i32.const 516))))
+    (func $main (export "_start")
+        (drop (call $spawn (i32.const 64) (i32.const 520)))
+        (drop (call $sleep (i64.const 300_000_000)))
+        (drop (call $fork (i32.const 0) (i32.const 700)))))"#;
+
+#[test]
+fn a_fork_that_waits_for_a_thread_hears_the_deadline() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("endless.wat");
+    std::fs::write(&path, ENDLESS_START)?;
+    for tier in TIERS {
+        let mut command = Command::new(wasmoor());
+        command.args(["run", "--no-cache", "--tier", tier, "--timeout", "800ms"]).arg(&path);
+        let text = finish(command, b"", LIMIT)?.stderr;
+        ensure!(text.contains("deadline exceeded"), "{tier}: {text}");
+        // Otherwise it was ended from outside.
+        ensure!(text.contains("main"), "{tier}: no backtrace: {text}");
+    }
+    Ok(())
+}

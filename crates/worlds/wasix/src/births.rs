@@ -5,7 +5,16 @@
 //! between is waited for by those who own the locks (see `wasmoor_sys::fork`).
 
 use std::cell::Cell;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// How long a fork waits between two looks, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(2));
+/// So often a thread lets a fork that waits go first. No oftener: the fork may wait for one that waits
+/// for this thread.
+const YIELDS_MAX: u32 = 20;
 
 thread_local! {
     /// Whether the thread is inside already: the function with which an instance starts is the guest's,
@@ -15,7 +24,10 @@ thread_local! {
 
 /// Of one process.
 #[derive(Debug, Default)]
-pub(crate) struct Births(RwLock<()>);
+pub(crate) struct Births {
+    inside: RwLock<()>,
+    fork_waits: AtomicBool,
+}
 
 /// A thread that begins or ends until this is dropped.
 pub(crate) struct Birth<'a> {
@@ -25,14 +37,38 @@ pub(crate) struct Birth<'a> {
 impl Births {
     /// Waits for forks.
     pub(crate) fn enter(&self) -> Birth<'_> {
-        let held =
-            (!INSIDE.replace(true)).then(|| self.0.read().unwrap_or_else(PoisonError::into_inner));
-        Birth { held }
+        if INSIDE.replace(true) {
+            return Birth { held: None };
+        }
+        for _ in 0..YIELDS_MAX {
+            if !self.fork_waits.load(Ordering::Relaxed) {
+                break;
+            }
+            sleep(PAUSES.0);
+        }
+        Birth { held: Some(self.inside.read().unwrap_or_else(PoisonError::into_inner)) }
     }
 
-    /// Keeps threads from beginning and ending until the guard is dropped. `None`: the caller is one.
-    pub(crate) fn hold(&self) -> Option<RwLockWriteGuard<'_, ()>> {
-        (!INSIDE.get()).then(|| self.0.write().unwrap_or_else(PoisonError::into_inner))
+    /// Keeps threads from beginning and ending until the guard is dropped. `None`: the caller is one,
+    /// or `is_stopped` while it waited: what is waited for may be the guest's, and never end.
+    pub(crate) fn hold(&self, is_stopped: impl Fn() -> bool) -> Option<RwLockWriteGuard<'_, ()>> {
+        if INSIDE.get() {
+            return None;
+        }
+        let mut pause = PAUSES.0;
+        let held = loop {
+            match self.inside.try_write() {
+                Ok(held) => break Some(held),
+                Err(TryLockError::Poisoned(held)) => break Some(held.into_inner()),
+                Err(TryLockError::WouldBlock) if is_stopped() => break None,
+                Err(TryLockError::WouldBlock) => {}
+            }
+            self.fork_waits.store(true, Ordering::Relaxed);
+            sleep(pause);
+            pause = (pause * 2).min(PAUSES.1);
+        };
+        self.fork_waits.store(false, Ordering::Relaxed);
+        held
     }
 }
 
@@ -53,14 +89,16 @@ mod tests {
         let births = Births::default();
         let outer = births.enter();
         drop(births.enter());
-        assert!(births.hold().is_none(), "the thread itself is inside");
+        assert!(births.hold(|| false).is_none(), "the thread itself is inside");
         std::thread::scope(|scope| {
-            let fork = scope.spawn(|| births.hold().is_some());
+            let stopped = scope.spawn(|| births.hold(|| true).is_none());
+            assert!(stopped.join().expect("no panic"), "it waits no longer than it may");
+            let fork = scope.spawn(|| births.hold(|| false).is_some());
             std::thread::sleep(std::time::Duration::from_millis(20));
             assert!(!fork.is_finished(), "another thread is inside");
             drop(outer);
             assert!(fork.join().expect("no panic"));
         });
-        assert!(births.hold().is_some());
+        assert!(births.hold(|| true).is_some(), "nobody is waited for");
     }
 }

@@ -205,12 +205,14 @@ pub(crate) fn fork(thread: &mut Thread) -> Result<Forked, Errno> {
 /// it goes on with what it has been given there.
 ///
 /// # Errors
-/// `again` when the system refuses.
+/// `again` when the system refuses, when the guest is to stop while others begin or end, or in the
+/// function with which a thread's instance starts.
 pub(crate) fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Result<Forked, Errno> {
     let process = Arc::clone(thread.process());
     let before = Parent { pid: process.pid(), host: getpid() };
     let early = apart.and_then(Apart::number);
-    let births = process.births.hold();
+    let interrupt = thread.core().guard.interrupt.clone();
+    let births = process.births.hold(|| interrupt.is_pending()).ok_or(Errno::AGAIN)?;
     let mut state = lock(&process.family.state);
     // Nobody else is in the middle of anything that the child needs.
     let parents = apart.map(Apart::table);
