@@ -94,7 +94,7 @@ mod tests {
             let stopped = scope.spawn(|| births.hold(|| true).is_none());
             assert!(stopped.join().expect("no panic"), "it waits no longer than it may");
             let fork = scope.spawn(|| births.hold(|| false).is_some());
-            std::thread::sleep(Duration::from_millis(20));
+            sleep(Duration::from_millis(20));
             assert!(!fork.is_finished(), "another thread is inside");
             drop(outer);
             assert!(fork.join().expect("no panic"));
