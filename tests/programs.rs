@@ -41,6 +41,11 @@ fn check(name: &str, tier: &str) {
     let finished = finish(command, program.stdin.as_bytes(), LIMIT).expect("it ends in time");
     println!("{name}, {tier}: {:.2} s", start.elapsed().as_secs_f64());
     compare(program, &finished);
+    for (path, text) in &program.writes {
+        let path = path.replace("{tmp}", &folder.path().to_string_lossy());
+        let content = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert!(content.contains(text), "no {text:?} in {path}: {content}");
+    }
 }
 
 fn prepare(program: &Program, package: &Path, folder: &Path, tier: &str) -> Command {

@@ -62,6 +62,9 @@ pub struct Program {
     /// Texts that standard output contains.
     #[serde(default)]
     pub stdout_contains: Vec<String>,
+    /// Files that are there afterwards, and a text in each.
+    #[serde(default)]
+    pub writes: BTreeMap<String, String>,
     /// Exit status.
     #[serde(default)]
     pub status: i32,
