@@ -8,10 +8,13 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a fork waits between two looks, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(2));
+/// So long a fork goes on waiting when the guest is asked for: for a signal it can wait, and others are
+/// mostly there for less than a millisecond. A deadline must not wait for them for ever.
+const GRACE: Duration = Duration::from_millis(500);
 /// So often a thread lets a fork that waits go first. No oftener: the fork may wait for one that waits
 /// for this thread.
 const YIELDS_MAX: u32 = 20;
@@ -50,17 +53,23 @@ impl Births {
     }
 
     /// Keeps threads from beginning and ending until the guard is dropped. `None`: the caller is one,
-    /// or `is_stopped` while it waited: what is waited for may be the guest's, and never end.
-    pub(crate) fn hold(&self, is_stopped: impl Fn() -> bool) -> Option<RwLockWriteGuard<'_, ()>> {
+    /// or `is_asked_for` for a while in which it waited: what is waited for may be the guest's, and
+    /// never end.
+    pub(crate) fn hold(&self, is_asked_for: impl Fn() -> bool) -> Option<RwLockWriteGuard<'_, ()>> {
         if INSIDE.get() {
             return None;
         }
         let mut pause = PAUSES.0;
+        let mut asked_for: Option<Instant> = None;
         let held = loop {
             match self.inside.try_write() {
                 Ok(held) => break Some(held),
                 Err(TryLockError::Poisoned(held)) => break Some(held.into_inner()),
-                Err(TryLockError::WouldBlock) if is_stopped() => break None,
+                Err(TryLockError::WouldBlock) if is_asked_for() => {
+                    if asked_for.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                        break None;
+                    }
+                }
                 Err(TryLockError::WouldBlock) => {}
             }
             self.fork_waits.store(true, Ordering::Relaxed);

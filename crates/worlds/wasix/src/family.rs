@@ -205,8 +205,8 @@ pub(crate) fn fork(thread: &mut Thread) -> Result<Forked, Errno> {
 /// it goes on with what it has been given there.
 ///
 /// # Errors
-/// `again` when the system refuses, when the guest is to stop while others begin or end, or in the
-/// function with which a thread's instance starts.
+/// `again` when the system refuses, when the guest is asked for while another thread takes long to begin
+/// or end, or in the function with which a thread's instance starts.
 pub(crate) fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Result<Forked, Errno> {
     let process = Arc::clone(thread.process());
     let before = Parent { pid: process.pid(), host: getpid() };
