@@ -5,6 +5,11 @@
 //! layout of the structures that machine code reads, where arguments and results travel, and the
 //! encodings of the tables that accompany code. There is no unsafe code and no I/O in this crate.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 pub mod call;
 pub mod composite;
 pub mod fuel;

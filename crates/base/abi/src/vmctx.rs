@@ -215,6 +215,7 @@ impl VmctxLayout {
     /// # Panics
     /// When the block exceeds 4 GiB, which the limits of modules (1,000,000 of each) rule out.
     #[must_use]
+    #[allow(clippy::expect_used, reason = "the limits of modules rule it out")]
     pub fn new(counts: ModuleCounts) -> Self {
         let mut at = VMCTX_HEADER_BYTES;
         let mut section = |count: u32, bytes: u32, align: u32| {

@@ -8,6 +8,11 @@
 //!
 //! The text format and components are recognised only to be refused with a clear message.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 mod bodies;
 mod collect;
 mod convert;

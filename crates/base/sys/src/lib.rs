@@ -32,6 +32,11 @@
 //!
 //! Not here: files, sockets, clocks, random numbers. Those are the host worlds' business.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 pub mod code;
 pub mod counter;
 pub mod fault;

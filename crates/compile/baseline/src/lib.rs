@@ -21,6 +21,11 @@
 //!
 //! What it does not do: optimize across operators, and make code for other architectures.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 mod bank;
 mod call;
 mod cold;

@@ -6,6 +6,11 @@
 //! one store to the function's slot. [`registry`] finds code by address, also from signal
 //! handlers. [`container`] is the file that code is kept in.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 mod blobs;
 mod bytes;
 mod compiler;

@@ -20,6 +20,11 @@
 //! What it does not do: inline, use profiles, or handle garbage-collected types, which are refused
 //! as unsupported.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 mod budget;
 mod error;
 mod folded;

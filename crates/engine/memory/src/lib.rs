@@ -8,6 +8,11 @@
 //! both: see [`MemoryCreator`] and [`TableCreator`]. Neither knows stores or their limits:
 //! the caller charges its meter before it asks here.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 mod claim;
 mod created;
 mod creator;

@@ -262,6 +262,7 @@ struct VmctxBlock {
 }
 
 impl VmctxBlock {
+    #[allow(clippy::unreachable, reason = "4 GiB are a layout wherever there are 64-bit addresses")]
     fn new(bytes: u32) -> Self {
         let layout = Layout::from_size_align(bytes as usize, 16)
             .unwrap_or_else(|_| unreachable!("4 GiB fit the address space"));

@@ -8,6 +8,11 @@
 //!
 //! Addresses of the specification are `...Id`s here: indices into the store's lists.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 pub mod arch;
 mod backtrace;
 mod checkpoint;

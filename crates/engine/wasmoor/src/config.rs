@@ -418,6 +418,7 @@ impl Default for Engine {
     ///
     /// # Panics
     /// Where [`Engine::new`] gives an error.
+    #[allow(clippy::expect_used, reason = "`Default` has no errors; `Engine::new` does")]
     fn default() -> Self {
         Self::new(&Config::default()).expect("the default configuration works on this machine")
     }

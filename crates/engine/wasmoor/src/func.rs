@@ -57,6 +57,7 @@ impl Func {
         Self::of_known_type(store.as_context_mut().inner(), &definition)
     }
 
+    #[allow(clippy::panic, reason = "the embedder's mistake, documented where it is made")]
     #[track_caller]
     fn of_known_type(store: &mut StoreInner, definition: &Arc<HostFuncDefinition>) -> Func {
         match store.engine().types().register_func(definition.ty()) {
@@ -81,6 +82,7 @@ impl Func {
     }
 
     /// The function's place among the engine's types.
+    #[allow(clippy::expect_used, reason = "a store keeps the types of its functions")]
     pub fn registered_type(&self, store: impl AsContext) -> RegisteredType {
         let store = store.as_context();
         check_store(self.store, store.inner());

@@ -25,6 +25,11 @@
 //! with another store panics. Guests get nothing that is not given to them through imports.
 //!
 //! This crate does not know WASI: the world crates (`wasmoor-wasi-p1`) add it to a [`Linker`].
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod artifact;

@@ -4,6 +4,11 @@
 //! ours, with one line on standard error; 2 for wrong usage. Each subcommand is a module with one
 //! `run` function; what a user reads goes through [`report`], so that all messages look alike.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 mod args;
 mod before;
 mod cache;

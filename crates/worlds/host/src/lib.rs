@@ -16,6 +16,11 @@
 //!
 //! Errors of system calls are [`rustix::io::Errno`]; each world has its own numbers for them.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 pub mod channel;
 pub mod charge;
 pub mod clock;

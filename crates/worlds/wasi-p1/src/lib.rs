@@ -39,6 +39,11 @@
 //! - every byte of a structure in guest memory is written, padding as zeros;
 //! - [`Errno`] is the only way in which a call fails, but for [`Exit`].
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 mod abi;
 pub mod calls;
 mod context;

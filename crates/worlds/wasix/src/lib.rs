@@ -22,6 +22,11 @@
 //! - places for results are checked before anything is done;
 //! - a module that imports nothing of WASIX has the functions of preview 1 as they are.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
 mod abi;
 mod address;
 mod alarms;

@@ -125,6 +125,7 @@ impl Environment {
     }
 
     /// A parameter of the machine function.
+    #[allow(clippy::expect_used, reason = "`enter` comes first; a panic here is a compile error")]
     pub(super) fn param(&self, func: &ir::Function, number: usize) -> Value {
         let entry = self.entry.expect("the entry block exists before its parameters are used");
         func.dfg.block_params(entry)[number]
@@ -147,6 +148,7 @@ impl Environment {
     }
 
     /// A cursor behind the constants at the start of the entry block.
+    #[allow(clippy::expect_used, reason = "`enter` comes first; a panic here is a compile error")]
     pub(super) fn cursor<'f>(&self, func: &'f mut ir::Function) -> FuncCursor<'f> {
         let entry = self.entry.expect("the entry block exists before anything is put there");
         let cursor = FuncCursor::new(func);
