@@ -392,6 +392,7 @@ impl StoredCode for Container {
             record.resize(entry.record_bytes() as usize, 0);
             let read = self.source.read_at(record, offset).map_err(|error| error.to_string());
             let function = read.map(|()| entry.open(record));
+            record.truncate(RECORD_BYTES_KEPT);
             record.shrink_to(RECORD_BYTES_KEPT);
             match function? {
                 Some(function) => Ok(Some(function)),

@@ -83,6 +83,17 @@ fn what_was_written_is_read() {
     assert_eq!(*wasm_of(container.into()).expect("sound"), b"the module"[..]);
 }
 
+/// The room that a large record took is not kept.
+#[test]
+fn large_records_leave_no_room_behind() {
+    let large = vec![0x90; 16 * RECORD_BYTES_KEPT];
+    let code = [function(1, CodeTier::First, &large)];
+    let container = open(&contents(&code)).expect("sound");
+    assert_eq!(container.load(code[0].func).as_ref(), Ok(&Some(code[0].clone())));
+    let kept = RECORD.with_borrow(Vec::capacity);
+    assert!(kept <= RECORD_BYTES_KEPT, "{kept} bytes");
+}
+
 /// A flipped bit anywhere is found: at opening, or when the function or the module is asked for.
 #[test]
 fn every_flipped_bit_is_found() {
