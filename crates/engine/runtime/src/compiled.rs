@@ -188,6 +188,11 @@ impl CompiledModule {
         self.heat.as_ref()
     }
 
+    /// Whether functions are still compiled a second time.
+    pub(crate) fn may_be_replaced(&self) -> bool {
+        self.heat.as_ref().is_some_and(|heat| heat.limit().is_none())
+    }
+
     /// Who makes the code that a function has first.
     pub(crate) fn first_rank(&self) -> Rank {
         if self.plan == Plan::Second { Rank::Second } else { Rank::First }
@@ -216,7 +221,7 @@ impl CompiledModule {
         // Only code that may be replaced needs polls: they tell where time is spent.
         let replaced = matches!(self.plan, Plan::Tiered | Plan::Mixed { .. });
         let poll = replaced && rank == Rank::First;
-        if poll {
+        if poll && self.may_be_replaced() {
             self.replaceable.add(1);
         }
         let tunables = &Tunables { poll, ..self.engine.config().tunables };

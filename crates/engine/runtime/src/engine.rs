@@ -114,7 +114,7 @@ struct EngineInner {
     types: TypeRegistry,
     /// Whether there has been a module whose functions are compiled twice.
     tiered: AtomicBool,
-    /// Whether any code has been made or loaded that tells the sampler where it is.
+    /// Functions whose code may be compiled again.
     replaceable: Arc<AtomicUsize>,
     /// Mixed modules so far.
     mixed: AtomicU64,

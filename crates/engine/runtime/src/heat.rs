@@ -72,18 +72,19 @@ impl Heat {
 
     /// Notes a sample. When the function has become worth it, `enqueue` is called with its number
     /// of samples, for one of the threads that note samples at the same time; if it refuses, the
-    /// next sample tries again.
+    /// next sample tries again. Answers whether the function has been given up now: it is too
+    /// large.
     pub(crate) fn add(
         &self,
         func: DefinedFuncIndex,
         body_bytes: usize,
         interval: Duration,
         enqueue: impl FnOnce(u16) -> bool,
-    ) {
-        let Some(cell) = self.samples.get(func.as_u32() as usize) else { return };
+    ) -> bool {
+        let Some(cell) = self.samples.get(func.as_u32() as usize) else { return false };
         let count = |samples| (samples != SETTLED).then(|| SAMPLES_MAX.min(samples + 1));
         let Ok(before) = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) else {
-            return;
+            return false;
         };
         let samples = SAMPLES_MAX.min(before + 1);
         let worth_ns = PAYS_OFF * COMPILE_NS_PER_BYTE * body_bytes as u64;
@@ -91,13 +92,15 @@ impl Heat {
         let hot = ran_ns >= worth_ns || samples == SAMPLES_MAX;
         // Of threads that find this at the same time, one settles the function.
         if !hot || self.limit().is_some() || cell.swap(SETTLED, Ordering::Relaxed) == SETTLED {
-            return;
+            return false;
         }
-        if body_bytes > self.budget.body_bytes_max {
+        let is_too_large = body_bytes > self.budget.body_bytes_max;
+        if is_too_large {
             self.leave();
         } else if !enqueue(samples) {
             cell.store(samples, Ordering::Relaxed);
         }
+        is_too_large
     }
 
     /// What of the budget is used up.
@@ -208,8 +211,8 @@ mod tests {
             body_bytes_max: 4_999,
         };
         let large = heat(budget);
-        assert_eq!(samples_until_queued(&large, true), None);
-        assert_eq!((large.left(), large.limit()), (1, None), "left, once");
+        let given_up = (0..100).filter(|_| large.add(func(), 5_000, INTERVAL, |_| true)).count();
+        assert_eq!((given_up, large.left(), large.limit()), (1, 1, None), "left, once");
         for (ns, code_bytes, limit) in
             [(10, 0, TierUpLimit::Time), (9, 100, TierUpLimit::CodeBytes)]
         {

@@ -85,7 +85,7 @@ impl CompiledModule {
 
     /// Code of the first tier is sampled, if it may be compiled again.
     fn will_link(&self, functions: &[StoredFunction]) {
-        if self.heat().is_some() {
+        if self.may_be_replaced() {
             let is_first = |function: &&StoredFunction| function.tier == CodeTier::First;
             self.replaceable.add(functions.iter().filter(is_first).count());
         }

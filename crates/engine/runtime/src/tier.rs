@@ -40,9 +40,15 @@ pub(crate) fn sampled(module: &Weak<CompiledModule>, func: DefinedFuncIndex) {
         && let Some(heat) = owner.heat()
         && let Some(body) = owner.module().bodies.get(func)
     {
+        if heat.limit().is_some() {
+            owner.replaceable.remove_all();
+            return;
+        }
         let bytes = (body.range.end - body.range.start) as usize;
         let job = |samples| Job { samples, module: module.clone(), func };
-        heat.add(func, bytes, SAMPLE_INTERVAL, |samples| enqueue(|| job(samples)));
+        if heat.add(func, bytes, SAMPLE_INTERVAL, |samples| enqueue(|| job(samples))) {
+            owner.replaceable.remove();
+        }
     }
 }
 
