@@ -107,7 +107,7 @@ pub(crate) struct Checkpoints {
     last: u64,
     /// What they are charged with.
     bytes: u64,
-    /// The bytes that are written back next.
+    /// The bytes that are written back next: at most [`BYTES_MAX`] beside what is charged.
     whole: Vec<u64>,
 }
 
@@ -313,6 +313,9 @@ impl StoreInner {
         if fp >= entry_fp || sp >= top {
             return Err(NoCheckpoint::NotCapturing);
         }
+        // SAFETY: as above.
+        unsafe { self.forget_returned(fp) };
+        let context = &self.context;
         // SAFETY: as above, `fp` being the frame that called the stub.
         let place = unsafe { link(fp) };
         // SAFETY: words of frames that wait for this call; nothing writes to them meanwhile.
@@ -333,8 +336,6 @@ impl StoreInner {
             copy: StackCopy::default(),
             globals: self.numbers_in_globals()?,
         };
-        // SAFETY: as above.
-        unsafe { self.forget_returned(fp) };
         let number = self.checkpoints.add(&mut self.meter, checkpoint, words)?;
         Ok(CheckpointKey([number, self.key_mark()]))
     }
@@ -355,9 +356,9 @@ impl StoreInner {
             ty.mutable && !matches!(ty.content, ValType::Ref(_))
         };
         let globals = &self.instance(instance).parts.globals;
-        let count = globals.values().filter(|id| is_number(id)).count() as u64;
-        let left = self.meter.limits.host_bytes_max.saturating_sub(self.meter.host_bytes);
-        if count * size_of::<(GlobalId, Val)>() as u64 > left {
+        let bytes =
+            globals.values().filter(|id| is_number(id)).count() * size_of::<(GlobalId, Val)>();
+        if !self.checkpoints.could_keep(&self.meter, bytes as u64) {
             return Err(NoCheckpoint::Limit);
         }
         let numbers = globals.values().copied().filter(is_number);
@@ -372,18 +373,25 @@ impl StoreInner {
     unsafe fn forget_returned(&mut self, mut fp: Address) {
         let entry_fp = self.context.entry_fp;
         let of_this = |checkpoint: &&Checkpoint| checkpoint.entry_fp == entry_fp;
-        let Some(highest) = self.checkpoints.list.iter().filter(of_this).map(|c| c.place.fp).max()
-        else {
-            return;
-        };
-        let mut frames = vec![fp];
-        while fp < highest && fp < entry_fp {
+        let places = self.checkpoints.list.iter().filter(of_this);
+        let mut places: Vec<Address> = places.map(|checkpoint| checkpoint.place.fp).collect();
+        places.sort_unstable();
+        places.dedup();
+        let Some(&highest) = places.last() else { return };
+        // Of the frames, which may be many, those that are places.
+        let mut active = Vec::new();
+        loop {
+            if places.binary_search(&fp).is_ok() {
+                active.push(fp);
+            }
+            if fp >= highest.min(entry_fp) {
+                break;
+            }
             // SAFETY: a link of the chain.
             (fp, _) = unsafe { link(fp) };
-            frames.push(fp);
         }
         self.checkpoints.retain(&mut self.meter, |checkpoint| {
-            checkpoint.entry_fp != entry_fp || frames.binary_search(&checkpoint.place.fp).is_ok()
+            checkpoint.entry_fp != entry_fp || active.binary_search(&checkpoint.place.fp).is_ok()
         });
     }
 

@@ -207,6 +207,20 @@ fn the_limits_of_the_store_count() -> Result<()> {
     Ok(())
 }
 
+/// However little was left when there was no room for another.
+#[test]
+fn what_has_returned_makes_room() -> Result<()> {
+    for tier in tiers() {
+        let (mut store, instance) = start(&engine(tier)?)?;
+        for host_bytes_max in (100_000..102_000).step_by(16) {
+            store.set_limits(StoreLimits { host_bytes_max, ..StoreLimits::default() });
+            let refused = call(&mut store, &instance, "after_nested", 5000)?;
+            assert_eq!(refused, 0, "{tier:?}: of {host_bytes_max}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn keys_name_what_they_named_or_nothing() -> Result<()> {
     for tier in tiers() {

@@ -164,6 +164,11 @@
         (call $jump (i32.const -1) (i32.const 1))))
     (i64.load (i32.const 24)))
 
+  ;; Whether one more has no room when all of those have returned.
+  (func (export "after_nested") (param $n i64) (result i64)
+    (drop (call $nested (i64.const 0) (local.get $n)))
+    (i64.extend_i32_u (call $save (i32.const 7))))
+
   ;; What was interrupted by the host, which calls the guest, which goes back.
   (func (export "back") (call $jump (i32.const 0) (i32.const 4)))
   (func (export "inner") (param i32)
