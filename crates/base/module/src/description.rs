@@ -175,11 +175,12 @@ impl Module {
     /// The name that the name section gives to a function. The section is read at the first call.
     #[must_use]
     pub fn func_name(&self, index: FuncIndex) -> Option<&str> {
-        let names = self.func_names.get_or_init(|| {
+        if self.func_names.get().is_none() {
             let section = self.custom_section(names::SECTION).unwrap_or_default();
-            names::func_names(section, self.functions.len())
-        });
-        names.get(&index).map(String::as_str)
+            // As for branch hints: reading takes no lock.
+            let _ = self.func_names.set(names::func_names(section, self.functions.len()));
+        }
+        self.func_names.get()?.get(&index).map(String::as_str)
     }
 
     /// A name for people: from the name section, else the first name the function is exported

@@ -21,8 +21,13 @@ impl Module {
     /// Hints for the branches of a function, in the order of their offsets.
     #[must_use]
     pub fn branch_hints(&self, func: FuncIndex) -> &[BranchHint] {
-        let hints = self.branch_hints.get_or_init(|| self.read_branch_hints().unwrap_or_default());
-        hints.get(&func).map_or(&[], |hints| hints)
+        if self.branch_hints.get().is_none() {
+            // Reading takes no lock, which a process that is forked meanwhile would find taken.
+            // Another thread may be faster; both read the same.
+            let _ = self.branch_hints.set(self.read_branch_hints().unwrap_or_default());
+        }
+        let hints = self.branch_hints.get().and_then(|all| all.get(&func));
+        hints.map_or(&[], |hints| hints)
     }
 
     /// The hints up to the first that is malformed; `None`: there is no section.
