@@ -4,8 +4,11 @@
 #![cfg(all(feature = "baseline", feature = "optimizing"))]
 
 mod common;
+#[path = "../../memory/tests/common/mod.rs"]
+mod process;
 
 use common::tiers;
+use process::with_address_space;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use wasmoor::*;
@@ -50,29 +53,6 @@ fn memories_of_bytes_that_no_host_has_are_refused() -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Runs `body` in a new process with `bytes` more address space than it has in use. `test` is the
-/// name of the calling test, which the new process runs again.
-#[cfg(target_os = "linux")]
-fn with_address_space(test: &str, bytes: u64, body: impl FnOnce()) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const CHILD: &str = "WASMOOR_SIZES_TEST_CHILD";
-    if std::env::var_os(CHILD).is_some_and(|name| name == test) {
-        let text = std::fs::read_to_string("/proc/self/statm").expect("a file of Linux");
-        let pages = text.split(' ').next().and_then(|pages| pages.parse::<u64>().ok());
-        let current = Some(pages.expect("a number") * 4096 + bytes);
-        let maximum = getrlimit(Resource::As).maximum;
-        setrlimit(Resource::As, Rlimit { current, maximum }).expect("a lower limit");
-        body();
-        std::process::exit(0);
-    }
-    let status = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args([test, "--exact", "--nocapture"])
-        .env(CHILD, test)
-        .status()
-        .expect("a child");
-    assert!(status.success(), "{test}: {status}");
 }
 
 const TABLES: usize = 24;

@@ -30,19 +30,14 @@ impl Index {
         if !entries.as_chunks::<ENTRY_BYTES>().1.is_empty() || u64::from(header.functions) > room {
             return Err(ContainerError::Damaged(INDEX));
         }
-        let mut index = Index {
-            entries,
-            by_func: vec![0; header.functions as usize].into(),
-            functions: header.functions,
-            records: header.section(SectionKind::Records).bytes,
-        };
-        let mut by_func = std::mem::take(&mut index.by_func);
-        for (at, chunk) in (1..).zip(index.chunks()) {
-            let entry = index.decode(chunk).ok_or(ContainerError::Damaged(INDEX))?;
+        let (functions, records) = (header.functions, header.section(SectionKind::Records).bytes);
+        let mut by_func = vec![0; functions as usize].into_boxed_slice();
+        for (at, chunk) in (1..).zip(entries.as_chunks().0) {
+            let entry = Entry::decode(chunk, functions, records);
+            let entry = entry.ok_or(ContainerError::Damaged(INDEX))?;
             by_func[entry.func.as_u32() as usize] = at;
         }
-        index.by_func = by_func;
-        Ok(index)
+        Ok(Index { entries, by_func, functions, records })
     }
 
     fn chunks(&self) -> &[[u8; ENTRY_BYTES]] {
