@@ -35,9 +35,11 @@ pub enum MemoryChoice {
     /// Guard regions where the machine grants the address space, else checks.
     #[default]
     Auto,
-    /// Guard regions: no checks in code, but 4 GiB of address space per memory.
+    /// Guard regions: no checks in code, but 4 GiB of address space per memory. Memories with
+    /// 64-bit indices take 70 GiB where there is room ([`Engine::clamps_memory64`]): code clamps
+    /// their indices, and compares them with the length elsewhere.
     Guard,
-    /// Explicit checks in code, little address space.
+    /// Explicit checks in code, little address space, whatever the indices.
     Checked,
 }
 
@@ -292,7 +294,8 @@ impl Engine {
     /// An engine with this configuration.
     ///
     /// # Errors
-    /// When the CPU lacks what the compiler needs, or the system refuses the signal handlers.
+    /// When the CPU lacks what the compiler needs, the system refuses the signal handlers, or a
+    /// strict or dense pool is asked for beside a creator of memories or tables.
     pub fn new(config: &Config) -> Result<Self> {
         let (memory_mode, clamped64) = memory_modes(config);
         // A creator is not asked for address space before the base.

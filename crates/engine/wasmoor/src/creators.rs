@@ -9,8 +9,8 @@ impl Config {
     /// other memories that threads share.
     ///
     /// Limits of stores hold as ever, and are charged before the creator is asked. There is no pool
-    /// then ([`Config::allocation`] counts for nothing), and data is copied into memories, not
-    /// mapped. Accesses to memories with 64-bit indices are compared with their length. A process that forks takes along what the kernel takes along: of a private mapping
+    /// then ([`Config::allocation`] counts for nothing; a strict or dense pool is an error of
+    /// [`crate::Engine::new`]), and data is copied into memories, not mapped. Accesses to memories with 64-bit indices are compared with their length. A process that forks takes along what the kernel takes along: of a private mapping
     /// the child has a copy, a shared one is the same memory in both, where the guest's stack would
     /// be in use twice.
     ///

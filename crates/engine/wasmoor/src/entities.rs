@@ -211,7 +211,8 @@ impl Memory {
     /// Grows by pages; answers the pages before.
     ///
     /// # Errors
-    /// When the type's maximum, the store's limits or the system refuse.
+    /// When the type's maximum, the store's limits, the system or the memory's creator refuse; why
+    /// a creator did is not told.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let mut store = store.as_context_mut();
         check_store(self.store, store.inner());
@@ -289,7 +290,8 @@ impl Table {
     /// Grows by elements; answers the elements before.
     ///
     /// # Errors
-    /// When `init` is of another type, or the maximum or a limit refuses.
+    /// When `init` is of another type, or the maximum, a limit or the table's creator refuses; why
+    /// a creator did is not told.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Val) -> Result<u64> {
         let mut store = store.as_context_mut();
         let element = self.entity(store.inner()).ty.element;

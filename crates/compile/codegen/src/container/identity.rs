@@ -21,7 +21,8 @@ pub struct Identity {
     pub clamped64: Option<bool>,
     /// Whether code counts fuel.
     pub fuel: bool,
-    /// Whether relaxed vector operators do what every machine can do.
+    /// Whether relaxed vector operators have the results of the specification's deterministic
+    /// profile.
     pub relaxed_simd_deterministic: bool,
 }
 

@@ -286,7 +286,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Whether relaxed operators must do what every machine can do.
+    /// Whether relaxed operators have the results of the specification's deterministic profile.
     pub(crate) fn is_deterministic(&self) -> bool {
         self.job.tunables.relaxed_simd_deterministic
     }
