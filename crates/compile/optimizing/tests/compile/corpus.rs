@@ -62,7 +62,12 @@ fn programs() -> PathBuf {
 #[test]
 fn real_programs_compile() {
     let root = programs().join("bench");
-    let mut compiled = 0;
+    if !root.is_dir() {
+        let missing = format!("left out: {}; set WASMOOR_TESTDATA", root.display());
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
+        println!("{missing}");
+        return;
+    }
     for name in [
         "blake3-scalar/benchmark.wasm",
         "bz2/benchmark.wasm",
@@ -73,11 +78,9 @@ fn real_programs_compile() {
         "shootout/shootout-ed25519.wasm",
         "shootout/shootout-switch.wasm",
     ] {
-        // Without the data there is nothing to compile, and the test says so below.
-        let Ok(bytes) = std::fs::read(root.join(name)) else { continue };
+        let bytes =
+            std::fs::read(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let module = parse(bytes, &Features::IMPLEMENTED).unwrap_or_else(|| panic!("{name}"));
         assert!(compile_all(&compiler(&x86_64()), &module, &Tunables::default(), name) > 0);
-        compiled += 1;
     }
-    println!("{compiled} programs of {}", root.display());
 }
