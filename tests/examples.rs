@@ -1,7 +1,9 @@
 //! The examples of the embedding API run and succeed.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
-use wasmoor_tests::binary::finish;
+use wasmoor_tests::binary::{build, finish};
 use xtask::process;
 
 /// Names of the examples: the files in the crate's folder.
@@ -21,10 +23,13 @@ fn examples() -> Vec<String> {
 fn examples_succeed() {
     let names = examples();
     assert!(names.len() >= 6, "{names:?}");
+    // Of the whole workspace, as the tests are: with other features all dependencies are built anew.
+    let programs = build(&["--workspace", "--examples"]).expect("the examples can be built");
     for name in names {
-        let mut cargo = process::cargo();
-        cargo.args(["run", "--quiet", "--package", "wasmoor", "--example", &name]);
-        let finished = finish(cargo, b"", Duration::from_secs(600)).expect("it ends in time");
+        let is_it = |program: &&PathBuf| program.file_stem().is_some_and(|stem| *stem == *name);
+        let program = programs.iter().find(is_it).unwrap_or_else(|| panic!("no {name}"));
+        let limit = Duration::from_secs(600);
+        let finished = finish(Command::new(program), b"", limit).expect("it ends in time");
         assert!(finished.status.success(), "{name}: {finished:?}");
         assert!(!finished.stdout.is_empty(), "{name} shows nothing");
     }

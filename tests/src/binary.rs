@@ -23,20 +23,26 @@ pub fn wasmoor() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("WASMOOR_BIN") {
         Some(path) => path.into(),
-        None => build().expect("the binary under test can be built"),
+        None => {
+            let made = build(&["--bin", "wasmoor"]).expect("the binary under test can be built");
+            made.into_iter().next_back().expect("cargo names no executable")
+        }
     })
 }
 
-fn build() -> Result<PathBuf> {
+/// Builds programs, and answers where they are.
+///
+/// # Errors
+/// They cannot be built.
+pub fn build(what: &[&str]) -> Result<Vec<PathBuf>> {
     let mut cargo = process::cargo();
-    cargo.args(["build", "--quiet", "--bin", "wasmoor"]);
-    cargo.args(["--message-format", "json"]);
+    cargo.args(["build", "--quiet", "--message-format", "json"]).args(what);
     let messages = String::from_utf8(process::output(&mut cargo)?)?;
-    let executable = messages.lines().rev().find_map(|line| {
+    let executable = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message.get("executable")?.as_str()?))
-    });
-    executable.context("cargo names no executable")
+    };
+    Ok(messages.lines().filter_map(executable).collect())
 }
 
 /// What a process left behind.
