@@ -48,6 +48,12 @@ pub fn register(hooks: &'static Hooks) {
     }
 }
 
+/// Ends a forked child with this status, at once: what a process does at its exit otherwise is for the
+/// process that set it up, and to free memory that the parent has too means to copy it first.
+pub fn end_child(status: i32) -> ! {
+    port::fork::end(status)
+}
+
 /// Forks the process, running all hooks.
 ///
 /// The child has the calling thread only. The standard library, the C library's allocator and

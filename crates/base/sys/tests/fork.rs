@@ -46,3 +46,27 @@ fn a_refused_fork_is_an_error_and_runs_the_parents_hooks() {
         assert_eq!(*LOG.lock().unwrap(), "p1 f1 ");
     });
 }
+
+/// Ends the process by a signal when its thread ends in order.
+struct Aborts;
+
+impl Drop for Aborts {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+thread_local! {
+    static ABORTS: Aborts = const { Aborts };
+}
+
+#[test]
+fn a_child_ends_without_what_its_parent_has_set_up() {
+    in_own_process("a_child_ends_without_what_its_parent_has_set_up", || {
+        let child = || {
+            ABORTS.with(|_| ());
+            wasmoor_sys::fork::end_child(7)
+        };
+        assert_eq!(fork(child, || ()), 7);
+    });
+}

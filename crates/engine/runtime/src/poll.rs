@@ -216,6 +216,17 @@ impl PollState {
         running
     }
 
+    /// In the child of a fork: the sample that the parent's sampler asked for is not taken, if nothing
+    /// else is asked. It would tell nothing, and cost the child a fault.
+    pub(crate) fn forget_sample(&self) {
+        let only =
+            self.request.compare_exchange(REQUEST_SAMPLE, 0, Ordering::SeqCst, Ordering::Relaxed);
+        if only.is_ok() {
+            let disarmed = self.region.as_ref().map(PollRegion::disarm);
+            debug_assert!(!matches!(disarmed, Some(Err(_))), "protecting an own page cannot fail");
+        }
+    }
+
     /// Whether a thread is in the store's outermost entry.
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire) != 0
@@ -436,6 +447,29 @@ impl Drop for Interrupted {
             let context = &mut (*self.store).context;
             context.exit_fp = self.exit_fp;
             context.caller_vmctx = self.caller_vmctx;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forgotten_sample_takes_no_other_request_along() {
+        let poll = PollState::new().expect("a page");
+        let asked = || poll.request.load(Ordering::SeqCst);
+        poll.request(REQUEST_SAMPLE);
+        poll.forget_sample();
+        assert_eq!(asked(), 0);
+        // The page is the store's again, so that nothing faults.
+        // SAFETY: the page lives as long as the state, and is readable now.
+        assert_eq!(unsafe { poll.page().read_volatile() }, 0);
+        for other in [REQUEST_INTERRUPT, REQUEST_CALL_BACK] {
+            poll.request(REQUEST_SAMPLE | other);
+            poll.forget_sample();
+            assert_eq!(asked(), REQUEST_SAMPLE | other);
+            poll.take();
         }
     }
 }

@@ -13,7 +13,9 @@
 //!
 //! Stores register when wasm is entered and they are not registered; a sampler that has seen no
 //! running store for [`IDLE_ROUNDS`] forgets all of them and sleeps, so an idle process costs
-//! nothing. Both threads are the process's, run at low priority, and hold only weak references.
+//! nothing. Both threads are the process's, run at low priority, and hold only weak references. The
+//! optimizer is started by the sampler when there is work for it: most processes that a guest starts
+//! end before.
 
 use crate::compiled::CompiledModule;
 use crate::engine::Engine;
@@ -22,7 +24,7 @@ use crate::store::StoreInner;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak, mpsc};
 use std::time::Duration;
 use wasmoor_abi::DefinedFuncIndex;
 use wasmoor_sys::fork::Hooks;
@@ -126,8 +128,10 @@ struct Work {
 static WORK: Mutex<Work> = Mutex::new(Work { stores: Vec::new(), queue: Vec::new() });
 static STORE_ADDED: Condvar = Condvar::new();
 static JOB_ADDED: Condvar = Condvar::new();
-/// Process that has the two threads (a forked child has neither), or 0.
-static STARTED_PROCESS: AtomicU32 = AtomicU32::new(0);
+/// Process that has a sampler (a forked child has none), or 0.
+static SAMPLER_PROCESS: AtomicU32 = AtomicU32::new(0);
+/// Process that has an optimizer, or 0. Changes under the lock of [`WORK`].
+static OPTIMIZER_PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// Has a store sampled while it runs.
 #[cold]
@@ -135,8 +139,8 @@ pub(crate) fn register(poll: &Arc<PollState>, engine: &Engine) {
     poll.set_sampled(true);
     let replaceable = Arc::clone(engine.replaceable());
     lock().stores.push(Sampled { poll: Arc::downgrade(poll), replaceable });
-    if start_threads().is_err() {
-        // Without the threads code stays as the first compiler made it.
+    if start_sampler().is_err() {
+        // Without it code stays as the first compiler made it.
         lock().stores.clear();
     }
     STORE_ADDED.notify_one();
@@ -146,7 +150,7 @@ pub(crate) fn register(poll: &Arc<PollState>, engine: &Engine) {
 /// this process is no such child, or its store has been registered again.
 static COMPILED_IN_CHILD: AtomicU32 = AtomicU32::new(u32::MAX);
 /// A child that has compiled so many works, rather than only ends or becomes another program, and is
-/// worth two threads.
+/// worth a thread or two.
 const COMPILED_MIN: u32 = 32;
 
 /// Notes that a function was compiled for a running store: a forked child has the store sampled again
@@ -174,25 +178,50 @@ fn enqueue(job: impl FnOnce() -> Job) -> bool {
     true
 }
 
-fn start_threads() -> std::io::Result<()> {
+fn start_sampler() -> std::io::Result<()> {
     register_fork_hooks();
     let process = std::process::id();
-    if STARTED_PROCESS.swap(process, Ordering::SeqCst) == process {
+    if SAMPLER_PROCESS.swap(process, Ordering::SeqCst) == process {
         return Ok(());
     }
-    let start = |name: &str, body: fn()| {
-        std::thread::Builder::new().name(name.into()).spawn(move || {
-            wasmoor_sys::thread::lower_priority();
-            body();
-        })
-    };
-    let started = start("wasmoor-optimizer", optimize_for_ever)
-        .and_then(|_| start("wasmoor-sampler", sample_for_ever));
+    let started = start("wasmoor-sampler", sample_for_ever);
     if started.is_err() {
         // The next store tries again.
-        STARTED_PROCESS.store(0, Ordering::SeqCst);
+        SAMPLER_PROCESS.store(0, Ordering::SeqCst);
     }
-    started.map(drop)
+    started
+}
+
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let builder = std::thread::Builder::new().name(name.into());
+    let spawned = builder.spawn(move || {
+        wasmoor_sys::thread::lower_priority();
+        body();
+    });
+    spawned.map(drop)
+}
+
+/// Sees to it that there is an optimizer if there is work for one. A fork waits for the lock, so none
+/// is made while this thread's start holds locks of others.
+fn start_optimizer(work: &Work) {
+    if work.queue.is_empty() {
+        return;
+    }
+    let process = std::process::id();
+    if OPTIMIZER_PROCESS.load(Ordering::SeqCst) == process {
+        return;
+    }
+    let (begins, has_begun) = mpsc::channel();
+    let body = move || {
+        let _ = begins.send(());
+        drop(begins);
+        optimize_for_ever();
+    };
+    // Where the system refuses, the next round tries again.
+    if start("wasmoor-optimizer", body).is_ok() {
+        OPTIMIZER_PROCESS.store(process, Ordering::SeqCst);
+        let _ = has_begun.recv();
+    }
 }
 
 fn sample_for_ever() {
@@ -209,15 +238,17 @@ fn sample_for_ever() {
         while work.stores.is_empty() {
             work = STORE_ADDED.wait(work).unwrap_or_else(PoisonError::into_inner);
         }
+        start_optimizer(&work);
+        drop(work);
+        // First this: what has only just begun may be about to end.
+        std::thread::sleep(SAMPLE_INTERVAL);
         let mut running = false;
-        work.stores.retain(|store| {
+        lock().stores.retain(|store| {
             let Some(poll) = store.poll.upgrade() else { return false };
             running |= store.request(&poll);
             true
         });
-        drop(work);
         idle_rounds = if running { 0 } else { idle_rounds + 1 };
-        std::thread::sleep(SAMPLE_INTERVAL);
     }
 }
 
@@ -269,6 +300,7 @@ fn register_fork_hooks() {
             if let Some(mut work) = HELD.take() {
                 for poll in work.stores.drain(..).filter_map(|store| store.poll.upgrade()) {
                     poll.set_sampled(false);
+                    poll.forget_sample();
                 }
             }
         },

@@ -7,7 +7,7 @@ use crate::module::Module;
 use crate::shared::SharedMemory;
 use crate::store::{AsContext, AsContextMut, Caller, check_store};
 use crate::{Engine, Error, FuncType, Result, Val};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use wasmoor_runtime::{HostFuncDefinition, RegisteredType};
 
@@ -19,6 +19,8 @@ pub struct Linker<T> {
     engine: Engine,
     definitions: HashMap<String, HashMap<String, Definition>>,
     shadowing: bool,
+    /// The names that are kept; `None`: all.
+    wanted: Option<Arc<HashSet<String>>>,
     _data: std::marker::PhantomData<fn(T)>,
 }
 
@@ -41,6 +43,7 @@ impl<T> Clone for Linker<T> {
             engine: self.engine.clone(),
             definitions: self.definitions.clone(),
             shadowing: self.shadowing,
+            wanted: self.wanted.clone(),
             _data: std::marker::PhantomData,
         }
     }
@@ -54,8 +57,36 @@ impl<T: 'static> Linker<T> {
             engine: engine.clone(),
             definitions: HashMap::new(),
             shadowing: false,
+            wanted: None,
             _data: std::marker::PhantomData,
         }
+    }
+
+    /// A linker for one module, which is made sooner where a module imports a few of many functions: a
+    /// definition by a name that the module does not import, from whatever module, is not kept, and
+    /// not refused when there is one already.
+    ///
+    /// ```
+    /// use wasmoor::*;
+    ///
+    /// # fn main() -> Result<()> {
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (import "host" "f" (func)))"#)?;
+    /// let mut linker: Linker<()> = Linker::for_module(&module);
+    /// linker.func_wrap("host", "f", || ())?.func_wrap("host", "g", || ())?;
+    /// assert_eq!(linker.names().collect::<Vec<_>>(), [("host", "f")]);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn for_module(module: &Module) -> Self {
+        let names = module.description().imports.iter().map(|import| import.name.clone());
+        let wanted = Some(Arc::new(names.collect()));
+        Linker { wanted, ..Linker::new(module.engine()) }
+    }
+
+    /// Whether definitions by this name are kept.
+    fn wants(&self, name: &str) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(name))
     }
 
     /// The engine.
@@ -101,6 +132,9 @@ impl<T: 'static> Linker<T> {
         name: &str,
         func: impl IntoFunc<T, P, R>,
     ) -> Result<&mut Self> {
+        if !self.wants(name) {
+            return Ok(self);
+        }
         let definition = self.host_func(func.into_definition())?;
         self.insert(module, name, definition)
     }
@@ -115,6 +149,9 @@ impl<T: 'static> Linker<T> {
         name: &str,
         func: impl IntoFunc<T, P, R>,
     ) -> Result<&mut Self> {
+        if !self.wants(name) {
+            return Ok(self);
+        }
         let definition = self.host_func(func.into_definition())?;
         let names = self.definitions.entry(module.to_owned()).or_default();
         names.insert(name.to_owned(), definition);
@@ -146,6 +183,9 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
+        if !self.wants(name) {
+            return Ok(self);
+        }
         let definition = self.host_func(untyped_definition(ty, func))?;
         self.insert(module, name, definition)
     }
@@ -183,6 +223,9 @@ impl<T: 'static> Linker<T> {
     }
 
     fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
+        if !self.wants(name) {
+            return Ok(self);
+        }
         let names = self.definitions.entry(module.to_owned()).or_default();
         if !self.shadowing && names.contains_key(name) {
             return Err(Error::usage(format!("\"{module}\" \"{name}\" is defined twice")));

@@ -262,3 +262,48 @@ fn cloned_linkers_stand_alone() -> Result<()> {
     }
     Ok(())
 }
+
+/// A linker for one module keeps what that can import, by whatever way it was defined.
+#[test]
+fn linkers_for_a_module_keep_what_it_names() -> Result<()> {
+    let text = r#"(module
+        (import "old" "wrapped" (func $wrapped (result i32)))
+        (import "new" "wrapped" (func $alias (result i32)))
+        (import "host" "replaced" (func $replaced (result i32)))
+        (import "host" "untyped" (func $untyped))
+        (func (export "run") (result i32)
+            (call $untyped)
+            (i32.add (call $replaced) (i32.add (call $wrapped) (call $alias)))))"#;
+    let ty = || FuncType::new([], []);
+    for tier in [Tier::Auto, Tier::Baseline, Tier::Optimizing] {
+        let engine = Engine::new(Config::new().tier(tier))?;
+        let module = Module::new(&engine, text)?;
+        let mut linker = Linker::for_module(&module);
+        for name in ["wrapped", "unknown", "unknown"] {
+            linker.func_wrap("old", name, || 1)?;
+        }
+        linker.alias_module("old", "new")?;
+        for (name, value) in [("replaced", 40), ("replaced", 5), ("absent", 6)] {
+            linker.func_replace("host", name, move || value)?;
+        }
+        for name in ["untyped", "unwanted"] {
+            linker.func_new("host", name, ty(), |_, _, _| Ok(()))?;
+        }
+        assert!(linker.func_wrap("old", "wrapped", || 2).is_err(), "{tier:?}: defined twice");
+        let mut names: Vec<_> = linker.names().collect();
+        names.sort_unstable();
+        let kept =
+            [("host", "replaced"), ("host", "untyped"), ("new", "wrapped"), ("old", "wrapped")];
+        assert_eq!(names, kept, "{tier:?}");
+        let mut store = Store::new(&engine, ())?;
+        let instance = linker.clone().instantiate(&mut store, &module)?;
+        let run = instance.get_typed_func::<(), i32>(&store, "run")?;
+        assert_eq!(run.call(&mut store, ())?, 7, "{tier:?}");
+        // Of another module it finds nothing.
+        let other =
+            Module::new(&engine, r#"(module (import "host" "absent" (func (result i32))))"#)?;
+        let error = linker.instantiate(&mut store, &other).expect_err("not kept");
+        assert!(error.to_string().contains("absent"), "{tier:?}: {error}");
+    }
+    Ok(())
+}

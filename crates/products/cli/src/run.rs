@@ -222,7 +222,8 @@ fn program(
     invoke: Option<&str>,
 ) -> Result<(), Failure> {
     let is_child = thread.process().is_child();
-    let mut linker = Linker::new(module.engine());
+    let process = Arc::clone(thread.process());
+    let mut linker = Linker::for_module(module);
     wasmoor_wasix::add_to_linker(&mut linker, module).map_err(Failure::error)?;
     note_unsupported(module);
     let mut store = Store::new(module.engine(), thread).map_err(Failure::error)?;
@@ -232,7 +233,7 @@ fn program(
     }
     let time = terms.end.map(|end| end.saturating_duration_since(Instant::now()));
     let deadline = time.map(|time| store.set_deadline(time)).transpose();
-    let _deadline = deadline.map_err(Failure::error)?;
+    let deadline = deadline.map_err(Failure::error)?;
     // The process of a child has no main thread.
     if let Some(time) = time.filter(|_| !is_child) {
         let handle = store.interrupt_handle();
@@ -248,6 +249,10 @@ fn program(
     terms.stats.compiled = module.compile_stats();
     terms.stats.memory_bytes = store.meter().memory_bytes;
     terms.stats.table_elements = store.meter().table_elements;
+    if process.is_child() && !process.has_successor() {
+        // The process ends now. To free what it shares with its parent means to copy it first.
+        std::mem::forget((deadline, store, linker));
+    }
     result
 }
 

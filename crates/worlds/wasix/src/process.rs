@@ -37,6 +37,8 @@ pub struct Process {
     pid: AtomicU32,
     /// Whether it was forked from another guest's process.
     is_child: AtomicBool,
+    /// Whether it is still as it was forked, and has not become a program.
+    is_copy: AtomicBool,
     options: Options,
     pub(crate) threads: Threads,
     pub(crate) workers: Arc<Workers>,
@@ -92,19 +94,30 @@ impl Process {
     }
 
     /// Whether the host process is a fork, in which only the guest's thread exists: when the guest
-    /// ends, so does the process, by [`Process::exit_in_child`].
+    /// ends, so does the process, by [`Process::exit_in_child`]; a guest that ends itself with success,
+    /// and has not become another program, has already been ended so.
     #[must_use]
     pub fn is_child(&self) -> bool {
         self.is_child.load(Ordering::Relaxed)
     }
 
     /// Ends the host process of a forked guest as the guest ended: with this status, or by the
-    /// signal that ended it.
+    /// signal that ended it. Nothing runs that the host process set up for its exit, as that is for
+    /// the parent, and no buffer of the standard library is written.
     pub fn exit_in_child(&self, status: u8) -> ! {
         if let Some(signal) = self.dispositions.ended_by() {
             wasmoor_sys::signals::end_by(signal.host());
         }
-        std::process::exit(status.into())
+        wasmoor_sys::fork::end_child(status.into())
+    }
+
+    /// Ends the host process if it is a copy of its parent's, of which nobody has anything to keep:
+    /// [`crate::run`] does not return in it. A program has code that the embedder may want to store.
+    pub(crate) fn end_copy(&self) {
+        if self.is_copy.load(Ordering::Relaxed) {
+            self.restore_terminal();
+            self.exit_in_child(0);
+        }
     }
 
     /// Runs `work`, which forks, while no other thread changes what the child needs; with the table of
@@ -132,6 +145,7 @@ impl Process {
     pub(crate) fn begin_in_child(self: &Arc<Self>, thread: &mut Thread, pid: u32) {
         self.pid.store(pid, Ordering::Relaxed);
         self.is_child.store(true, Ordering::Relaxed);
+        self.is_copy.store(true, Ordering::Relaxed);
         self.threads.begin_in_child(thread.tid(), pid);
         thread.begin_in_child(pid);
         self.alarms.begin_in_child(self);
@@ -206,6 +220,7 @@ impl Process {
         Arc::new(Process {
             pid: AtomicU32::new(self.pid()),
             is_child: AtomicBool::new(self.is_child()),
+            is_copy: AtomicBool::new(false),
             options: self.options.clone(),
             threads: Threads::new(self.pid()),
             workers: Arc::clone(&self.workers),
@@ -222,6 +237,12 @@ impl Process {
 
     pub(crate) fn set_successor(&self, module: LoadedModule, thread: Thread) {
         *lock(&self.successor) = Some((module, thread));
+    }
+
+    /// Whether the guest has become another program.
+    #[must_use]
+    pub fn has_successor(&self) -> bool {
+        lock(&self.successor).is_some()
     }
 
     /// The program that the guest has become, once [`crate::run`] has ended for that: its module and
@@ -336,6 +357,7 @@ impl ProcessBuilder {
         let process = Process {
             pid: AtomicU32::new(FIRST),
             is_child: AtomicBool::new(false),
+            is_copy: AtomicBool::new(false),
             options: self.options,
             threads: Threads::new(FIRST),
             workers: Arc::default(),

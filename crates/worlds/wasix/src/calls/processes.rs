@@ -5,7 +5,7 @@ use crate::abi::Out;
 use crate::apart::Apart;
 use crate::errno::Errno;
 use crate::family::{self, Forked, Wanted};
-use crate::link::{Offers, number, offer};
+use crate::link::{Offers, WASIX_32, number, offer};
 use crate::program::Guest;
 use crate::signals::Signal;
 use crate::thread::Thread;
@@ -13,7 +13,7 @@ use rustix::process::{WaitOptions, WaitStatus};
 use std::sync::Arc;
 use wasmoor::{Caller, Error};
 use wasmoor_host::GuestMemory;
-use wasmoor_wasi_p1::{Exit, with_memory};
+use wasmoor_wasi_p1::{Exit, PREVIEW1, with_memory};
 
 /// Bytes of an `option_pid`: a tag, and at 4 the number.
 const OPTION_PID_BYTES: u32 = 8;
@@ -46,6 +46,11 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
     offers.define("proc_signal", |mut caller: Caller<'_, T>, pid: u32, signal: u32| {
         proc_signal(caller.data_mut().thread(), pid, signal)
     })?;
+    for module in [WASIX_32, PREVIEW1] {
+        offers.define_in(module, "proc_exit", |mut caller: Caller<'_, T>, code: u32| {
+            end(caller.data_mut().thread(), code)
+        })?;
+    }
     offers.define("proc_exit2", proc_exit2::<T>)
 }
 
@@ -99,11 +104,20 @@ fn proc_fork_env(thread: &mut Thread, memory: &GuestMemory<'_>, out: u32) -> Res
     Ok(())
 }
 
+/// Ends the process. A copy that ends with success has nothing to tell to anybody but its parent, and
+/// the way out leads through pages of which it would get copies first.
+fn end(thread: &Thread, code: u32) -> Result<(), Error> {
+    if code == 0 {
+        thread.process().end_copy();
+    }
+    Err(Error::host(Exit { code }))
+}
+
 /// Ends the process; or the child that the thread acts for, which then is there only for that.
 fn proc_exit2<T: Guest>(mut caller: Caller<'_, T>, code: u32) -> Result<(), Error> {
     let thread = caller.data_mut().thread();
     match thread.take_apart() {
-        None => Err(Error::host(Exit { code })),
+        None => end(thread, code),
         Some(apart) => {
             end_child(thread, apart, code);
             Ok(())
