@@ -1,6 +1,6 @@
-# The entry of a thread: its stack comes from the structure it is given.
+# How a thread begins: its stack is in the first word of what it was started with.
 	.globaltype	__stack_pointer, i32
-	.functype	thread_body () -> ()
+	.functype	run_thread (i32, i32) -> ()
 	.export_name	wasi_thread_start, wasi_thread_start
 	.globl	wasi_thread_start
 	.type	wasi_thread_start,@function
@@ -9,5 +9,7 @@ wasi_thread_start:
 	local.get 1
 	i32.load 0
 	global.set __stack_pointer
-	call thread_body
+	local.get 0
+	local.get 1
+	call run_thread
 	end_function
