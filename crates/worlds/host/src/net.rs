@@ -93,7 +93,8 @@ impl Network {
     }
 
     /// Keeps other threads from changing what a forked child goes on with until the guard is dropped.
-    /// To be called before [`Core::hold`](crate::Core::hold).
+    /// To be called inside [`Core::hold`](crate::Core::hold): what that closes at its end may be noted
+    /// here.
     pub fn hold(&self) -> impl Sized + use<'_> {
         (self.pins.hold(), self.paths.hold())
     }

@@ -128,17 +128,21 @@ impl Process {
         parents: Option<&DescriptorTable>,
         work: impl FnOnce() -> R,
     ) -> R {
-        let _held = (
-            self.threads.hold(),
-            self.workers.hold(),
-            self.alarms.hold(),
-            self.dispositions.hold(),
-            lock(&self.program),
-            lock(&self.terminal),
-            self.options.network.hold(),
-            self.options.modules.hold(),
-        );
-        thread.core().hold(parents, work)
+        // Descriptors that are closed meanwhile are dropped when none of these is held: that of a bound
+        // socket wants one of them.
+        thread.core().hold(parents, || {
+            let _held = (
+                self.threads.hold(),
+                self.workers.hold(),
+                self.alarms.hold(),
+                self.dispositions.hold(),
+                lock(&self.program),
+                lock(&self.terminal),
+                self.options.network.hold(),
+                self.options.modules.hold(),
+            );
+            work()
+        })
     }
 
     /// The child of a fork begins, with the calling thread as its main one.
