@@ -31,3 +31,28 @@ fn a_fork_does_not_wait_for_itself_when_a_bound_socket_is_closed() -> Result<()>
     let options = ["--net=unix:*", "--max-open-files", "1000"];
     check(&options, Some(folder.path()), "sockets_that_go", "200")
 }
+
+#[test]
+fn a_child_keeps_nothing_open_that_another_thread_has_for_its_own_child() -> Result<()> {
+    check(&[], None, "pipe_of_a_fork", "2137")
+}
+
+/// Ends with the number of descriptors that it can open.
+const OPENS: &str = r#"(module
+    (import "wasix_32v1" "fd_event" (func $fd_event (param i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (func (export "_start") (local $count i32)
+        (loop $l (if (i32.eqz (call $fd_event (i64.const 0) (i32.const 0) (i32.const 16))) (then
+            (local.set $count (i32.add (local.get $count) (i32.const 1)))
+            (br $l))))
+        (call $exit (local.get $count))))"#;
+
+#[test]
+fn open_files_are_counted_where_threads_act_for_children() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("opens.wasm"), wat::parse_str(OPENS)?)?;
+    let options = ["--max-open-files", "20"];
+    check(&options, Some(folder.path()), "closed_meanwhile", "1000")?;
+    check(&options, None, "dup2_at_the_limit", "0")
+}

@@ -9,7 +9,7 @@ use crate::interrupt::Interrupt;
 use crate::meter::{Limits, Meter};
 use crate::random::{SharedRandom, SystemRandom};
 use crate::resolve::Resolver;
-use crate::table::{DescriptorTable, Descriptors};
+use crate::table::DescriptorTable;
 use crate::working_dir::WorkingDir;
 use std::sync::Arc;
 
@@ -65,24 +65,15 @@ impl Core {
 
 impl Core {
     /// Runs `work`, which forks, while no other thread changes what the child goes on with: what
-    /// another thread holds at that moment stays held there for ever. A child that begins with a
-    /// [`DescriptorTable::copy`] goes on with the copied table too.
-    pub fn hold<R>(&self, copied: Option<&DescriptorTable>, work: impl FnOnce() -> R) -> R {
+    /// another thread holds at that moment stays held there for ever.
+    pub fn hold<R>(&self, work: impl FnOnce() -> R) -> R {
         let _random = self.random.hold();
         let _working_dir = self.working_dir.as_ref().map(|dir| dir.hold());
-        self.table.hold(|descriptors| match copied {
-            None => hold_each(descriptors, work),
-            Some(copied) => copied.hold(|others| {
-                let all = descriptors.iter().chain(others);
-                hold_each(&all.map(|(id, other)| (*id, Arc::clone(other))).collect(), work)
-            }),
+        self.table.hold(|descriptors| {
+            let _each: Vec<_> = descriptors.values().map(|descriptor| descriptor.hold()).collect();
+            epoll::hold(descriptors, work)
         })
     }
-}
-
-fn hold_each<R>(descriptors: &Descriptors, work: impl FnOnce() -> R) -> R {
-    let _each: Vec<_> = descriptors.values().map(|descriptor| descriptor.hold()).collect();
-    epoll::hold(descriptors, work)
 }
 
 impl Default for Core {

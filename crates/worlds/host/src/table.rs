@@ -13,12 +13,14 @@ mod slots;
 use self::slots::Slots;
 use crate::descriptor::Descriptor;
 use crate::limits::DESCRIPTOR_NUMBERS_MAX;
-use crate::meter::{Meter, Resource};
+use crate::meter::{Meter, Permit, Resource};
 use crate::rights::Rights;
 use rustix::io::{Errno, Result};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 
 /// Descriptors by [`Descriptor::id`].
 pub(crate) type Descriptors = BTreeMap<u64, Arc<Descriptor>>;
@@ -30,6 +32,10 @@ pub struct DescriptorTable {
     version: AtomicU64,
     entries: RwLock<Entries>,
     meter: Arc<dyn Meter>,
+    /// The table that this one is a copy of.
+    original: Option<Arc<DescriptorTable>>,
+    /// Copies of this one; the lock is taken before those of entries.
+    copies: Mutex<Vec<Weak<DescriptorTable>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,14 +50,9 @@ struct Entries {
 struct Entry {
     descriptor: Arc<Descriptor>,
     close_on_exec: bool,
-    /// The table that this one is a copy of has been charged for it.
-    is_lent: bool,
-}
-
-impl Entry {
-    fn charged(&self) -> u64 {
-        u64::from(!self.is_lent)
-    }
+    /// What it is charged. Copies of a table share it, but it is in no table twice: none has more
+    /// entries than the meter grants.
+    place: Arc<Permit>,
 }
 
 impl Entries {
@@ -78,10 +79,6 @@ impl Entries {
     fn take(&mut self, fd: u32) -> Result<Entry> {
         self.slots.take(fd).ok_or(Errno::BADF)
     }
-
-    fn charged(&self) -> u64 {
-        self.slots.iter().map(|(_, entry)| entry.charged()).sum()
-    }
 }
 
 fn next_version() -> u64 {
@@ -97,6 +94,8 @@ impl DescriptorTable {
             version: AtomicU64::new(next_version()),
             entries: RwLock::default(),
             meter,
+            original: None,
+            copies: Mutex::default(),
         }
     }
 
@@ -110,6 +109,10 @@ impl DescriptorTable {
         // Whoever sees the new version waits for the change before it looks a number up.
         self.version.store(next_version(), Ordering::Release);
         entries
+    }
+
+    fn copies(&self) -> MutexGuard<'_, Vec<Weak<DescriptorTable>>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number that no table of the process had before, taken with each change: numbers stand for
@@ -153,23 +156,21 @@ impl DescriptorTable {
     }
 
     /// Asks the meter for one more entry. To be called before the work of opening is done; what is
-    /// not inserted after all goes back with the [`Reservation`].
+    /// not inserted after all goes back with the [`Place`].
     ///
     /// # Errors
     /// `EMFILE` when the meter refuses.
-    pub fn reserve(&self) -> Result<Reservation> {
-        if !self.meter.grant_all(Resource::OpenFiles, 1) {
-            return Err(Errno::MFILE);
-        }
-        Ok(Reservation { meter: Some(self.meter.clone()) })
+    pub fn reserve(&self) -> Result<Place> {
+        let permit = Permit::ask(&self.meter, Resource::OpenFiles).ok_or(Errno::MFILE)?;
+        Ok(Place(Arc::new(permit)))
     }
 
     /// Puts a descriptor under the lowest free number.
     ///
     /// # Errors
     /// `EMFILE` when the numbers are used up.
-    pub fn insert(&self, reservation: Reservation, descriptor: Descriptor) -> Result<u32> {
-        self.insert_from(0, reservation, descriptor, false)
+    pub fn insert(&self, place: Place, descriptor: Descriptor) -> Result<u32> {
+        self.insert_from(0, place, descriptor, false)
     }
 
     /// Puts a descriptor under the lowest free number that is at least `min`.
@@ -179,14 +180,12 @@ impl DescriptorTable {
     pub fn insert_from(
         &self,
         min: u32,
-        reservation: Reservation,
+        place: Place,
         descriptor: impl Into<Arc<Descriptor>>,
         close_on_exec: bool,
     ) -> Result<u32> {
-        let entry = Entry { descriptor: descriptor.into(), close_on_exec, is_lent: false };
-        let fd = self.write().insert(min, entry)?;
-        reservation.keep();
-        Ok(fd)
+        let entry = Entry { descriptor: descriptor.into(), close_on_exec, place: place.0 };
+        self.write().insert(min, entry)
     }
 
     /// Reserves and inserts.
@@ -194,8 +193,8 @@ impl DescriptorTable {
     /// # Errors
     /// `EMFILE` when the meter refuses.
     pub fn push(&self, descriptor: Descriptor) -> Result<u32> {
-        let reservation = self.reserve()?;
-        self.insert(reservation, descriptor)
+        let place = self.reserve()?;
+        self.insert(place, descriptor)
     }
 
     /// Puts a descriptor behind all numbers there are, for what an embedder gives in order.
@@ -203,9 +202,9 @@ impl DescriptorTable {
     /// # Errors
     /// `EMFILE` when the meter refuses.
     pub fn push_at_end(&self, descriptor: Descriptor) -> Result<u32> {
-        let reservation = self.reserve()?;
+        let place = self.reserve()?;
         let end = self.read().end;
-        self.insert_from(end, reservation, descriptor, false)
+        self.insert_from(end, place, descriptor, false)
     }
 
     /// Adds a free number at the end: a standard stream that is closed. As in POSIX the next
@@ -221,7 +220,6 @@ impl DescriptorTable {
     /// `EBADF` when there is none.
     pub fn remove(&self, fd: u32) -> Result<Arc<Descriptor>> {
         let entry = self.write().take(fd)?;
-        self.meter.release(Resource::OpenFiles, entry.charged());
         Ok(entry.descriptor)
     }
 
@@ -240,7 +238,6 @@ impl DescriptorTable {
         let entry = entries.take(from)?;
         let replaced = entries.put(to, entry)?;
         drop(entries);
-        self.meter.release(Resource::OpenFiles, replaced.as_ref().map_or(0, Entry::charged));
         // Outside the lock: to close may take long.
         drop(replaced);
         Ok(())
@@ -256,8 +253,8 @@ impl DescriptorTable {
         if min >= DESCRIPTOR_NUMBERS_MAX {
             return Err(Errno::INVAL);
         }
-        let reservation = self.reserve()?;
-        self.insert_from(min, reservation, descriptor, close_on_exec)
+        let place = self.reserve()?;
+        self.insert_from(min, place, descriptor, close_on_exec)
     }
 
     /// Makes `to` a second number for the descriptor `from`; what `to` was before is closed. Nothing
@@ -274,16 +271,44 @@ impl DescriptorTable {
         if from == to {
             return Ok(());
         }
-        let entry = Entry { descriptor, close_on_exec, is_lent: false };
         let mut entries = self.write();
         // What is replaced has its place already, also when there is no other left.
-        let has_place = entries.slots.get(to).is_some_and(|replaced| !replaced.is_lent);
-        let reservation = if has_place { None } else { Some(self.reserve()?) };
-        let replaced = entries.put(to, entry)?;
+        let place = match entries.slots.get(to) {
+            Some(replaced) => Arc::clone(&replaced.place),
+            None => self.reserve()?.0,
+        };
+        let replaced = entries.put(to, Entry { descriptor, close_on_exec, place })?;
         drop(entries);
-        if let Some(reservation) = reservation {
-            reservation.keep();
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Closes a number if it is open, and hands out its place for what is to be there; else a new one.
+    ///
+    /// # Errors
+    /// `EBADF` when there is no such number, `EMFILE` when it is not open and the meter refuses.
+    pub fn vacate(&self, fd: u32) -> Result<Place> {
+        if fd >= DESCRIPTOR_NUMBERS_MAX {
+            return Err(Errno::BADF);
         }
+        let closed = self.write().take(fd);
+        closed.map_or_else(|_| self.reserve(), |entry| Ok(Place(entry.place)))
+    }
+
+    /// Has a number stand for a descriptor; what it was before is closed.
+    ///
+    /// # Errors
+    /// `EMFILE` when there is no such number.
+    pub fn insert_at(
+        &self,
+        fd: u32,
+        place: Place,
+        descriptor: Descriptor,
+        close_on_exec: bool,
+    ) -> Result<()> {
+        let entry = Entry { descriptor: Arc::new(descriptor), close_on_exec, place: place.0 };
+        let replaced = self.write().put(fd, entry)?;
+        // Outside the lock, as above.
         drop(replaced);
         Ok(())
     }
@@ -296,15 +321,22 @@ impl DescriptorTable {
         all.filter(|descriptor| descriptor.is_mount()).map(Arc::clone).collect()
     }
 
-    /// Runs `work`, which gets all descriptors by their ids, while no other thread uses the table.
+    /// Runs `work`, which gets all descriptors by their ids, while no other thread uses the table, what
+    /// it is a copy of, or another copy.
     pub(crate) fn hold<R>(&self, work: impl FnOnce(&Descriptors) -> R) -> R {
         // Dropped last: what is closed meanwhile is closed when nothing is held.
         let mut descriptors = Descriptors::new();
-        let entries = self.write();
-        let all = entries.slots.iter().map(|(_, entry)| &entry.descriptor);
+        let original = self.original.as_deref().unwrap_or(self);
+        let copies = original.copies();
+        let tables: Vec<_> = copies.iter().filter_map(Weak::upgrade).collect();
+        let tables = || std::iter::once(original).chain(tables.iter().map(Arc::as_ref));
+        let entries: Vec<_> = tables().map(DescriptorTable::write).collect();
+        let all = entries.iter().flat_map(|entries| entries.slots.iter());
+        let all = all.map(|(_, entry)| &entry.descriptor);
         descriptors.extend(all.map(|descriptor| (descriptor.id(), Arc::clone(descriptor))));
         let result = work(&descriptors);
         drop(entries);
+        drop(copies);
         result
     }
 
@@ -332,33 +364,48 @@ impl DescriptorTable {
         let numbers: Vec<u32> = closes.map(|(fd, _)| fd).collect();
         let closed: Vec<Entry> = numbers.iter().filter_map(|&fd| entries.take(fd).ok()).collect();
         drop(entries);
-        self.meter.release(Resource::OpenFiles, closed.iter().map(Entry::charged).sum());
+        drop(closed);
     }
 
     /// A second table with the same numbers for the same descriptors, for a process to be. What one
-    /// of them opens or closes the other does not; what they share is charged once.
+    /// of them opens or closes the other does not; what they share is charged once, until both have
+    /// closed it.
     #[must_use]
-    pub fn copy(&self) -> DescriptorTable {
-        let mut entries = self.read().clone();
-        entries.slots.values_mut().for_each(|entry| entry.is_lent = true);
-        DescriptorTable {
+    pub fn copy(self: &Arc<Self>) -> Arc<DescriptorTable> {
+        let original = self.original.as_ref().unwrap_or(self);
+        let mut copies = original.copies();
+        let copy = Arc::new(DescriptorTable {
             version: AtomicU64::new(next_version()),
-            entries: RwLock::new(entries),
+            entries: RwLock::new(self.read().clone()),
             meter: self.meter.clone(),
-        }
+            original: Some(Arc::clone(original)),
+            copies: Mutex::default(),
+        });
+        copies.retain(|copy| copy.strong_count() > 0);
+        copies.push(Arc::downgrade(&copy));
+        copy
     }
 
     /// Closes all that is here, and has what is in a [`DescriptorTable::copy`] of this table instead,
     /// which is empty then: the process has become one.
     pub fn take_over(&self, copy: &DescriptorTable) {
-        let mut new = std::mem::take(&mut *copy.write());
-        let mut lent = 0;
-        for entry in new.slots.values_mut() {
-            lent += u64::from(std::mem::take(&mut entry.is_lent));
-        }
+        let new = std::mem::take(&mut *copy.write());
         let old = std::mem::replace(&mut *self.write(), new);
-        // Each that was lent was charged here.
-        self.meter.release(Resource::OpenFiles, old.charged().saturating_sub(lent));
+        drop(old);
+    }
+
+    /// Closes all that is here.
+    pub fn close_all(&self) {
+        let mut entries = self.write();
+        // With the lock: what another thread that forks finds half closed stays open in the child.
+        *entries = Entries::default();
+    }
+
+    /// Closes all that is in copies of this table: in the child of a fork, in which the threads are
+    /// not there that made them.
+    pub fn close_copies(&self) {
+        let copies = std::mem::take(&mut *self.copies());
+        copies.iter().filter_map(Weak::upgrade).for_each(|copy| copy.close_all());
     }
 
     /// Sets whether a number is closed when the guest becomes another program.
@@ -372,31 +419,9 @@ impl DescriptorTable {
     }
 }
 
-impl Drop for DescriptorTable {
-    fn drop(&mut self) {
-        self.meter.release(Resource::OpenFiles, self.read().charged());
-    }
-}
-
 /// One granted entry that is not in the table yet.
 #[derive(Debug)]
-pub struct Reservation {
-    meter: Option<Arc<dyn Meter>>,
-}
-
-impl Reservation {
-    fn keep(mut self) {
-        self.meter = None;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if let Some(meter) = &self.meter {
-            meter.release(Resource::OpenFiles, 1);
-        }
-    }
-}
+pub struct Place(Arc<Permit>);
 
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ impl Apart {
     pub(crate) fn part(thread: &mut Thread, number: Option<u32>) -> Self {
         let core = thread.wasi_mut().core_mut();
         let (table, working_dir) = (Arc::clone(&core.table), core.working_dir.clone());
-        core.table = Arc::new(table.copy());
+        core.table = table.copy();
         core.working_dir = working_dir.as_deref().map(|dir| Arc::new(dir.copy()));
         Apart { table, working_dir, number }
     }
@@ -44,13 +44,8 @@ impl Apart {
         // Descriptors may have given up rights meanwhile.
         self.table.note_change();
         let core = thread.wasi_mut().core_mut();
-        core.table = self.table;
+        std::mem::replace(&mut core.table, self.table).close_all();
         core.working_dir = self.working_dir;
-    }
-
-    /// The parent's descriptors.
-    pub(crate) fn table(&self) -> &DescriptorTable {
-        &self.table
     }
 
     /// In the child of the fork, which closes what is its parent's alone: other threads, which are not

@@ -215,8 +215,7 @@ pub(crate) fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Resul
     let births = process.births.hold(|| interrupt.is_pending()).ok_or(Errno::AGAIN)?;
     let mut state = lock(&process.family.state);
     // Nobody else is in the middle of anything that the child needs.
-    let parents = apart.map(Apart::table);
-    let (signals, forked) = process.hold(thread, parents, || {
+    let (signals, forked) = process.hold(thread, || {
         // First this, then the fork.
         (signals::hold(&crate::alarms::FORWARDED), fork::fork())
     });
@@ -236,6 +235,7 @@ pub(crate) fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Resul
             if let Some(apart) = apart {
                 apart.begin_in_child(thread);
             }
+            thread.core().table.close_copies();
             drop(signals);
             Ok(Forked::Child)
         }

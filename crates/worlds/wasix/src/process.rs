@@ -16,7 +16,6 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmoor::{Error, StoreLimits};
-use wasmoor_host::DescriptorTable;
 use wasmoor_host::net::Network;
 use wasmoor_wasi_p1::WasiCtx;
 
@@ -120,17 +119,11 @@ impl Process {
         }
     }
 
-    /// Runs `work`, which forks, while no other thread changes what the child needs; with the table of
-    /// the parent if the child begins with a copy.
-    pub(crate) fn hold<R>(
-        &self,
-        thread: &Thread,
-        parents: Option<&DescriptorTable>,
-        work: impl FnOnce() -> R,
-    ) -> R {
+    /// Runs `work`, which forks, while no other thread changes what the child needs.
+    pub(crate) fn hold<R>(&self, thread: &Thread, work: impl FnOnce() -> R) -> R {
         // Descriptors that are closed meanwhile are dropped when none of these is held: that of a bound
         // socket wants one of them.
-        thread.core().hold(parents, || {
+        thread.core().hold(|| {
             let _held = (
                 self.threads.hold(),
                 self.workers.hold(),

@@ -112,13 +112,6 @@ impl Open {
         if self.extended & !CLOSE_ON_EXEC != 0 {
             return Err(Host::INVAL.into());
         }
-        let fd = calls::open_here(thread.wasi(), &self.path, self.opening)?;
-        if fd != self.fd {
-            let table = &thread.core().table;
-            let duplicated = table.duplicate_to(fd, self.fd, self.opening.close_on_exec);
-            let _ = table.remove(fd);
-            duplicated?;
-        }
-        Ok(())
+        Ok(calls::open_here(thread.wasi(), &self.path, self.opening, self.fd)?)
     }
 }

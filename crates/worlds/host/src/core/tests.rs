@@ -103,10 +103,10 @@ fn a_child_finds_nothing_held() {
             let mut all_end = true;
             for round in 0..50 {
                 // Each second child begins with a copy of the table.
-                let apart = Core { table: Arc::new(core.table.copy()), ..core.clone() };
+                let apart = Core { table: core.table.copy(), ..core.clone() };
                 let forked = match round % 2 {
-                    0 => core.hold(None, wasmoor_sys::fork::fork),
-                    _ => apart.hold(Some(&core.table), wasmoor_sys::fork::fork),
+                    0 => core.hold(wasmoor_sys::fork::fork),
+                    _ => apart.hold(wasmoor_sys::fork::fork),
                 };
                 match forked.unwrap() {
                     wasmoor_sys::fork::Fork::Child => {

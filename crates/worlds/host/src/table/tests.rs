@@ -4,9 +4,9 @@ use super::*;
 use crate::descriptor::Object;
 use crate::meter::Limits;
 
-fn table(open_files_max: u64) -> (Arc<Limits>, DescriptorTable) {
+fn table(open_files_max: u64) -> (Arc<Limits>, Arc<DescriptorTable>) {
     let limits = Arc::new(Limits::new().with(Resource::OpenFiles, open_files_max));
-    (limits.clone(), DescriptorTable::new(limits))
+    (limits.clone(), Arc::new(DescriptorTable::new(limits)))
 }
 
 fn null() -> Descriptor {
@@ -127,14 +127,15 @@ fn a_copy_is_charged_for_what_it_opens() {
         let left = || limits.left(Resource::OpenFiles);
         let copy = table.copy();
         assert_eq!((copy.len(), left()), (4, 6));
-        // What it closes is the other's still; what it opens is its own, also in such a place.
+        // What it closes is the other's still; what it opens is its own, but for a number that is
+        // open in both.
         copy.remove(1).unwrap();
         copy.set_close_on_exec(2, true).unwrap();
         copy.close_for_exec();
         assert_eq!((copy.len(), table.len(), left()), (2, 4, 6));
         assert_eq!((copy.push(null()), left()), (Ok(1), 5));
-        assert_eq!((copy.duplicate_to(1, 3, false), left()), (Ok(()), 4));
-        assert_eq!((copy.renumber(1, 0), left()), (Ok(()), 4));
+        assert_eq!((copy.duplicate_to(1, 3, false), left()), (Ok(()), 5));
+        assert_eq!((copy.renumber(1, 0), left()), (Ok(()), 5));
         assert_eq!((copy.len(), table.close_on_exec(2)), (2, Ok(false)));
         if takes_over {
             table.take_over(&copy);
@@ -146,6 +147,73 @@ fn a_copy_is_charged_for_what_it_opens() {
         drop(table);
         assert_eq!(left(), 10);
     }
+}
+
+#[test]
+fn what_either_has_is_charged() {
+    for takes_over in [false, true] {
+        let (limits, table) = table(10);
+        for _ in 0..4 {
+            table.push(null()).unwrap();
+        }
+        let left = || limits.left(Resource::OpenFiles);
+        let copy = table.copy();
+        // Closed by another thread, while the copy has them.
+        for fd in 0..3 {
+            table.remove(fd).unwrap();
+        }
+        assert_eq!((table.len(), copy.len(), left()), (1, 4, 6));
+        if takes_over {
+            table.take_over(&copy);
+            assert_eq!((table.len(), copy.len(), left()), (4, 0, 6));
+        }
+        drop(copy);
+        assert_eq!(left(), if takes_over { 6 } else { 9 });
+        drop(table);
+        assert_eq!(left(), 10);
+    }
+}
+
+#[test]
+fn a_full_copy_replaces_what_it_has() {
+    let (limits, table) = table(3);
+    for _ in 0..3 {
+        table.push(null()).unwrap();
+    }
+    let copy = table.copy();
+    assert_eq!(copy.push(null()), Err(Errno::MFILE));
+    assert_eq!(copy.duplicate_to(0, 1, false), Ok(()));
+    let place = copy.vacate(2).unwrap();
+    assert_eq!((copy.len(), table.len()), (2, 3));
+    assert_eq!(copy.insert_at(2, place, null(), true), Ok(()));
+    assert_eq!(
+        (copy.len(), copy.close_on_exec(2), table.close_on_exec(2)),
+        (3, Ok(true), Ok(false))
+    );
+    assert_eq!(copy.vacate(3).err(), Some(Errno::MFILE));
+    assert_eq!(copy.vacate(DESCRIPTOR_NUMBERS_MAX).err(), Some(Errno::BADF));
+    drop(table);
+    assert_eq!(limits.left(Resource::OpenFiles), 0, "the copy has all of them");
+    drop(copy);
+    assert_eq!(limits.left(Resource::OpenFiles), 3);
+}
+
+#[test]
+fn copies_are_closed_together() {
+    let (limits, table) = table(10);
+    for _ in 0..3 {
+        table.push(null()).unwrap();
+    }
+    drop(table.copy());
+    let (one, other) = (table.copy(), table.copy());
+    one.push(null()).unwrap();
+    let seen = table.remove(1).unwrap();
+    // The table's, both copies', and one that is in none.
+    assert_eq!(one.hold(|all| all.len()), 4);
+    assert_eq!(table.hold(|all| all.len()), 4);
+    table.close_copies();
+    assert_eq!((table.len(), one.len(), other.len()), (2, 0, 0));
+    assert_eq!((Arc::strong_count(&seen), limits.left(Resource::OpenFiles)), (1, 8));
 }
 
 #[test]

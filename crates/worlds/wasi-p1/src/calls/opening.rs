@@ -74,17 +74,26 @@ pub fn open(
     let start = directory(ctx, fd, opening.needed)?;
     let out = Out::for_u32(memory, out)?;
     let start = start.path(ctx, memory, [path, path_len])?;
-    out.put(&opening.open(ctx, &start)?.to_le_bytes());
+    let table = &ctx.core.table;
+    let place = table.reserve()?;
+    let opened = opening.open(ctx, &start)?;
+    let fd = table.insert_from(0, place, opened, opening.close_on_exec)?;
+    out.put(&fd.to_le_bytes());
     Ok(())
 }
 
-/// The same for a path that is absolute or relative to where the guest is: the descriptor.
+/// The same for a path that is absolute or relative to where the guest is, as the descriptor `fd`,
+/// which is closed first.
 ///
 /// # Errors
-/// As [`path_open`].
-pub fn open_here(ctx: &WasiCtx, path: &[u8], opening: Opening) -> Result<u32> {
+/// As [`path_open`]; `badf` when there is no such number.
+pub fn open_here(ctx: &WasiCtx, path: &[u8], opening: Opening, fd: u32) -> Result {
     let opening = Checked::new(opening)?;
-    opening.open(ctx, &Start::here(ctx, path, opening.needed)?)
+    let start = Start::here(ctx, path, opening.needed)?;
+    let table = &ctx.core.table;
+    let place = table.vacate(fd)?;
+    let opened = opening.open(ctx, &start)?;
+    Ok(table.insert_at(fd, place, opened, opening.close_on_exec)?)
 }
 
 /// An [`Opening`] without flags that are unknown.
@@ -112,15 +121,13 @@ impl Checked {
         })
     }
 
-    fn open(&self, ctx: &WasiCtx, start: &Start) -> Result<u32> {
+    fn open(&self, ctx: &WasiCtx, start: &Start) -> Result<Descriptor> {
         let core = &ctx.core;
-        let place = core.table.reserve()?;
         let at = start.at()?;
         let meter = &*core.guard.meter;
         let open = || charge::open(meter, &core.resolver, at, self.flags, self.follow);
         let opened = core.guard.interrupt.retry(open)?;
-        let descriptor = Descriptor::opened(&start.directory, opened, self.wanted, self.inheriting);
-        Ok(core.table.insert_from(0, place, descriptor, self.close_on_exec)?)
+        Ok(Descriptor::opened(&start.directory, opened, self.wanted, self.inheriting))
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::io::Errno as Host;
 use wasmoor::{Caller, Error};
 use wasmoor_host::channel::pipe;
 use wasmoor_host::limits::PATH_BYTES_MAX;
-use wasmoor_host::table::Reservation;
+use wasmoor_host::table::Place;
 use wasmoor_host::{Descriptor, Object};
 use wasmoor_wasi_p1::with_memory;
 
@@ -101,7 +101,7 @@ fn spawn<T: Guest>(
 #[derive(Default)]
 struct Stream {
     /// What the parent has of it.
-    ours: Option<(Reservation, Descriptor)>,
+    ours: Option<(Place, Descriptor)>,
     /// What the child has instead of its parent's.
     theirs: Option<Descriptor>,
 }
@@ -130,20 +130,14 @@ impl Stream {
 /// Has a number of the child stand for a stream.
 fn put(thread: &Thread, number: u32, stream: Descriptor) -> Result {
     let table = &thread.core().table;
-    let fd = table.insert(table.reserve()?, stream)?;
-    if fd != number {
-        let duplicated = table.duplicate_to(fd, number, false);
-        drop(table.remove(fd));
-        duplicated?;
-    }
-    Ok(())
+    Ok(table.insert_at(number, table.vacate(number)?, stream, false)?)
 }
 
 /// The child and what the parent has of its streams; other children do not get that.
 fn handles(
     thread: &Thread,
     child: u32,
-    ours: Vec<Option<(Reservation, Descriptor)>>,
+    ours: Vec<Option<(Place, Descriptor)>>,
 ) -> [u8; HANDLES_BYTES as usize] {
     let mut bytes = [0; HANDLES_BYTES as usize];
     bytes[..STREAMS].copy_from_slice(&child.to_le_bytes());
