@@ -56,3 +56,8 @@ fn open_files_are_counted_where_threads_act_for_children() -> Result<()> {
     check(&options, Some(folder.path()), "closed_meanwhile", "1000")?;
     check(&options, None, "dup2_at_the_limit", "0")
 }
+
+#[test]
+fn a_thread_that_acts_for_a_child_starts_no_thread() -> Result<()> {
+    check(&[], None, "thread_of_a_child", "58")
+}

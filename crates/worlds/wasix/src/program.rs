@@ -187,10 +187,12 @@ impl Entry {
 ///
 /// # Errors
 /// `again` when there are too many or there is no memory for it, `notcapable` when the module does
-/// not export the function in which threads start.
+/// not export the function in which threads start, `notsup` to a thread that acts for a child: what it
+/// has is not its process's.
 pub(crate) fn spawn<T: Guest>(caller: &mut Caller<'_, T>, start: Start) -> Result<u32, Errno> {
     let again = || Errno::from(rustix::io::Errno::AGAIN);
     let parent = caller.data_mut();
+    parent.thread().check_not_apart()?;
     let process = Arc::clone(parent.thread().process());
     let program = process.program().and_then(|program| program.downcast::<Program<T>>().ok());
     let program = program.ok_or_else(again)?;

@@ -133,6 +133,14 @@ impl Thread {
         self.apart.is_some()
     }
 
+    /// A thread acts for one child at a time, and alone.
+    ///
+    /// # Errors
+    /// `notsup` when it acts for one.
+    pub(crate) fn check_not_apart(&self) -> Result<(), Errno> {
+        if self.is_apart() { Err(rustix::io::Errno::NOTSUP.into()) } else { Ok(()) }
+    }
+
     /// Has it act for a child until that is taken.
     pub(crate) fn set_apart(&mut self, apart: Apart) {
         self.apart = Some(apart);

@@ -76,7 +76,7 @@ fn proc_parent(thread: &Thread, memory: &GuestMemory<'_>, pid: u32, out: u32) ->
 fn proc_fork<T: Guest>(mut caller: Caller<'_, T>, _copy_memory: u32, out: u32) -> i32 {
     number(with_memory(&mut caller, |data, memory| {
         let out = Out::for_u32(memory, out)?;
-        check_not_apart(data.thread())?;
+        data.thread().check_not_apart()?;
         out.put_u32(match family::fork(data.thread())? {
             Forked::Parent(child) => child,
             Forked::Child => 0,
@@ -85,16 +85,11 @@ fn proc_fork<T: Guest>(mut caller: Caller<'_, T>, _copy_memory: u32, out: u32) -
     }))
 }
 
-/// A thread acts for one child at a time.
-pub(super) fn check_not_apart(thread: &Thread) -> Result {
-    if thread.is_apart() { Err(rustix::io::Errno::NOTSUP.into()) } else { Ok(()) }
-}
-
 /// Has the thread act for a new child, whose number is put, until it becomes a program or ends: these
 /// calls return then, in the parent.
 fn proc_fork_env(thread: &mut Thread, memory: &GuestMemory<'_>, out: u32) -> Result {
     let out = Out::for_u32(memory, out)?;
-    check_not_apart(thread)?;
+    thread.check_not_apart()?;
     let process = Arc::clone(thread.process());
     let number = process.family.early_number()?;
     process.family.admit(process.options())?;

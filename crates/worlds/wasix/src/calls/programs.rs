@@ -1,7 +1,7 @@
 //! Becoming another program, and starting one in a child.
 
 use super::Result;
-use super::processes::{check_not_apart, end_child};
+use super::processes::end_child;
 use crate::abi::{Out, text};
 use crate::apart::Apart;
 use crate::errno::Errno;
@@ -308,7 +308,7 @@ pub(super) fn start_child(
     find: impl FnOnce(&Thread) -> Result<Image>,
     signals: &[(u32, bool)],
 ) -> Result<u32, Leave> {
-    check_not_apart(thread)?;
+    thread.check_not_apart()?;
     let process = Arc::clone(thread.process());
     process.family.admit(process.options()).map_err(Errno::from)?;
     let apart = Apart::part(thread, None);
