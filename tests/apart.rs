@@ -61,3 +61,8 @@ fn open_files_are_counted_where_threads_act_for_children() -> Result<()> {
 fn a_thread_that_acts_for_a_child_starts_no_thread() -> Result<()> {
     check(&[], None, "thread_of_a_child", "58")
 }
+
+#[test]
+fn a_thread_that_ends_while_it_acts_for_a_child_takes_no_process_with_it() -> Result<()> {
+    check(&["--max-processes", "5"], None, "ended_apart", "0")
+}

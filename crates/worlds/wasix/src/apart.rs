@@ -12,6 +12,7 @@
 //!           child:  the copies take the place of the parent's
 //! ```
 
+use crate::family::Admitted;
 use crate::thread::Thread;
 use std::sync::Arc;
 use wasmoor_host::{DescriptorTable, WorkingDir};
@@ -22,16 +23,23 @@ pub(crate) struct Apart {
     table: Arc<DescriptorTable>,
     working_dir: Option<Arc<WorkingDir>>,
     number: Option<u32>,
+    /// Counts the child until it is there, also when it never will be.
+    admitted: Option<Admitted>,
 }
 
 impl Apart {
     /// From now on the thread acts for a child, which may have a number already.
-    pub(crate) fn part(thread: &mut Thread, number: Option<u32>) -> Self {
+    pub(crate) fn part(thread: &mut Thread, admitted: Admitted, number: Option<u32>) -> Self {
         let core = thread.wasi_mut().core_mut();
         let (table, working_dir) = (Arc::clone(&core.table), core.working_dir.clone());
         core.table = table.copy();
         core.working_dir = working_dir.as_deref().map(|dir| Arc::new(dir.copy()));
-        Apart { table, working_dir, number }
+        Apart { table, working_dir, number, admitted: Some(admitted) }
+    }
+
+    /// The child is there.
+    pub(crate) fn take_admitted(&mut self) -> Option<Admitted> {
+        self.admitted.take()
     }
 
     /// The child's number, if it has one before it is there.

@@ -138,17 +138,18 @@ impl Family {
         let child = known.unwrap_or(number(pid));
         if !status.stopped() {
             state.children.remove(&child);
-            drop(state);
-            self.dismiss();
+            if let Some(count) = state.count {
+                count.remove();
+            }
         }
         Ok(Some((child, status)))
     }
 
-    /// Counts a process that is about to be forked.
+    /// Counts a process that is about to be forked, until it is dropped.
     ///
     /// # Errors
     /// `notsup` for a guest that has no host process for itself, `again` when there are too many.
-    pub(crate) fn admit(&self, options: &Options) -> Result<(), Errno> {
+    pub(crate) fn admit(&self, options: &Options) -> Result<Admitted, Errno> {
         if !options.is_host_process {
             return Err(Errno::NOTSUP);
         }
@@ -157,14 +158,7 @@ impl Family {
             Some(count) => count,
             None => *state.count.insert(SharedCounter::new().map_err(|_| Errno::AGAIN)?),
         };
-        if count.add(options.processes_max) { Ok(()) } else { Err(Errno::AGAIN) }
-    }
-
-    /// Counts one less: it has been waited for, or is not forked after all.
-    pub(crate) fn dismiss(&self) {
-        if let Some(count) = &lock(&self.state).count {
-            count.remove();
-        }
+        if count.add(options.processes_max) { Ok(Admitted(count)) } else { Err(Errno::AGAIN) }
     }
 
     /// A number for a child that is not there yet, which neither it nor a relative that it knows has.
@@ -177,6 +171,23 @@ impl Family {
             state.early.checked_add(1).filter(|early| *early < EARLY).ok_or(Errno::AGAIN)?;
         state.early = early;
         Ok(EARLY + early)
+    }
+}
+
+/// A process that is counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted(SharedCounter);
+
+impl Admitted {
+    /// The process is there: it is counted until it has been waited for.
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.remove();
     }
 }
 
@@ -195,19 +206,33 @@ pub(crate) enum Forked {
 /// `notsup` for a guest that has no host process for itself, `again` when there are too many
 /// processes or the process ends.
 pub(crate) fn fork(thread: &mut Thread) -> Result<Forked, Errno> {
-    let process = Arc::clone(thread.process());
-    process.family.admit(process.options())?;
-    let forked = fork_admitted(thread, None);
-    forked.inspect_err(|_| process.family.dismiss())
+    let process = thread.process();
+    let admitted = process.family.admit(process.options())?;
+    let forked = fork_admitted(thread, None)?;
+    // On both sides.
+    admitted.keep();
+    Ok(forked)
 }
 
-/// The same for a process that is counted already. If it has been made ready apart from its parent,
-/// it goes on with what it has been given there.
+/// The same for a child that has been made ready apart from its parent, and goes on with what it has
+/// been given there.
+///
+/// # Errors
+/// As [`fork_admitted`].
+pub(crate) fn fork_apart(thread: &mut Thread, apart: &mut Apart) -> Result<Forked, Errno> {
+    let forked = fork_admitted(thread, Some(apart))?;
+    if let Some(admitted) = apart.take_admitted() {
+        admitted.keep();
+    }
+    Ok(forked)
+}
+
+/// Forks; the new process is counted already.
 ///
 /// # Errors
 /// `again` when the system refuses, when the guest is asked for while another thread takes long to begin
 /// or end, or in the function with which a thread's instance starts.
-pub(crate) fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Result<Forked, Errno> {
+fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Result<Forked, Errno> {
     let process = Arc::clone(thread.process());
     let before = Parent { pid: process.pid(), host: getpid() };
     let early = apart.and_then(Apart::number);

@@ -92,8 +92,8 @@ fn proc_fork_env(thread: &mut Thread, memory: &GuestMemory<'_>, out: u32) -> Res
     thread.check_not_apart()?;
     let process = Arc::clone(thread.process());
     let number = process.family.early_number()?;
-    process.family.admit(process.options())?;
-    let apart = Apart::part(thread, Some(number));
+    let admitted = process.family.admit(process.options())?;
+    let apart = Apart::part(thread, admitted, Some(number));
     thread.set_apart(apart);
     out.put_u32(number);
     Ok(())
@@ -121,13 +121,11 @@ fn proc_exit2<T: Guest>(mut caller: Caller<'_, T>, code: u32) -> Result<(), Erro
 }
 
 /// In the parent: a child that the thread acted for ends with this status.
-pub(super) fn end_child(thread: &mut Thread, apart: Apart, code: u32) {
-    match family::fork_admitted(thread, Some(&apart)) {
-        Ok(Forked::Parent(_)) => {}
+pub(super) fn end_child(thread: &mut Thread, mut apart: Apart, code: u32) {
+    // Otherwise there is no child to wait for.
+    if let Ok(Forked::Child) = family::fork_apart(thread, &mut apart) {
         // As in any process, the low 8 bits are the status.
-        Ok(Forked::Child) => thread.process().exit_in_child(code as u8),
-        // There is no child to wait for.
-        Err(_) => thread.process().family.dismiss(),
+        thread.process().exit_in_child(code as u8);
     }
     apart.rejoin(thread);
 }

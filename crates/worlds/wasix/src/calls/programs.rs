@@ -12,7 +12,6 @@ use crate::program::{self, Guest};
 use crate::spawn::FdOp;
 use crate::thread::Thread;
 use rustix::io::Errno as Host;
-use std::sync::Arc;
 use wasmoor::{Caller, Engine, Error};
 use wasmoor_host::GuestMemory;
 use wasmoor_host::limits::PATH_BYTES_MAX;
@@ -207,8 +206,8 @@ fn become_program<T: Guest>(caller: &mut Caller<'_, T>, named: &Named) -> Result
         Image::find(thread, &engine, named.read(memory)?)
     })?;
     let thread = caller.data_mut().thread();
-    let Some(apart) = thread.take_apart() else { return Err(image.begin(thread, &[]).into()) };
-    match family::fork_admitted(thread, Some(&apart)) {
+    let Some(mut apart) = thread.take_apart() else { return Err(image.begin(thread, &[]).into()) };
+    match family::fork_apart(thread, &mut apart) {
         Ok(Forked::Parent(_)) => apart.rejoin(thread),
         Ok(Forked::Child) => return Err(image.begin(thread, &[]).into()),
         Err(errno) => {
@@ -309,20 +308,17 @@ pub(super) fn start_child(
     signals: &[(u32, bool)],
 ) -> Result<u32, Leave> {
     thread.check_not_apart()?;
-    let process = Arc::clone(thread.process());
-    process.family.admit(process.options()).map_err(Errno::from)?;
-    let apart = Apart::part(thread, None);
+    let process = thread.process();
+    let admitted = process.family.admit(process.options()).map_err(Errno::from)?;
+    let mut apart = Apart::part(thread, admitted, None);
     let forked = find(thread).and_then(|image| {
-        let forked = family::fork_admitted(thread, Some(&apart))?;
+        let forked = family::fork_apart(thread, &mut apart)?;
         Ok((forked, image))
     });
     let child = match forked {
         Ok((Forked::Child, image)) => return Err(image.begin(thread, signals).into()),
         Ok((Forked::Parent(child), _)) => Ok(child),
-        Err(errno) => {
-            process.family.dismiss();
-            Err(errno.into())
-        }
+        Err(errno) => Err(errno.into()),
     };
     apart.rejoin(thread);
     child
