@@ -9,6 +9,7 @@ use crate::apart::Apart;
 use crate::process::Options;
 use crate::signals::Signal;
 use crate::thread::Thread;
+use crate::threads::TID_MAX;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, WaitOptions, WaitStatus, getpid, getppid, kill_process, test_kill_process, waitpid,
@@ -167,10 +168,11 @@ impl Family {
     /// `again` when there are no more.
     pub(crate) fn early_number(&self) -> Result<u32, Errno> {
         let mut state = lock(&self.state);
-        let early =
-            state.early.checked_add(1).filter(|early| *early < EARLY).ok_or(Errno::AGAIN)?;
-        state.early = early;
-        Ok(EARLY + early)
+        if state.early >= TID_MAX - EARLY {
+            return Err(Errno::AGAIN);
+        }
+        state.early += 1;
+        Ok(EARLY + state.early)
     }
 }
 
@@ -265,5 +267,26 @@ fn fork_admitted(thread: &mut Thread, apart: Option<&Apart>) -> Result<Forked, E
             Ok(Forked::Child)
         }
         Err(_) => Err(Errno::AGAIN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_children_that_are_not_there_are_those_that_threads_may_have() {
+        let family = Family::default();
+        assert_eq!(family.early_number(), Ok(EARLY + 1));
+        for (last, next) in [
+            // As many as there were once.
+            (2 * EARLY - 1, Ok(2 * EARLY)),
+            (TID_MAX - 1, Ok(TID_MAX)),
+            (TID_MAX, Err(Errno::AGAIN)),
+        ] {
+            lock(&family.state).early = last - EARLY;
+            assert_eq!(family.early_number(), next);
+        }
+        assert_eq!(family.early_number(), Err(Errno::AGAIN));
     }
 }

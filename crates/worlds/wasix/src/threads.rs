@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use wasmoor::{Error, InterruptHandle};
 use wasmoor_host::Interrupt;
 
-/// Numbers of threads are below this: programs keep flags in the bits above.
-const TID_MAX: u32 = (1 << 29) - 1;
+/// Numbers of threads, and of processes by their main ones, are not above this: programs keep flags in the bits above.
+pub(crate) const TID_MAX: u32 = (1 << 29) - 1;
 /// Whoever waits for threads looks at its own requests so often.
 const LOOK: Duration = Duration::from_millis(10);
 

@@ -91,8 +91,8 @@ fn proc_fork_env(thread: &mut Thread, memory: &GuestMemory<'_>, out: u32) -> Res
     let out = Out::for_u32(memory, out)?;
     thread.check_not_apart()?;
     let process = Arc::clone(thread.process());
-    let number = process.family.early_number()?;
     let admitted = process.family.admit(process.options())?;
+    let number = process.family.early_number()?;
     let apart = Apart::part(thread, admitted, Some(number));
     thread.set_apart(apart);
     out.put_u32(number);
