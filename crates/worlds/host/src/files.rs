@@ -12,7 +12,7 @@ use crate::mount::{Node, Place};
 use crate::path::GuestPath;
 use crate::resolve::{Parent, Resolver};
 use crate::stat::{FileKind, FileStat};
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::{
     AtFlags, Mode, OFlags, Timestamps, fstat, linkat, mkdirat, readlinkat, renameat, statat,
     symlinkat, unlinkat, utimensat,
@@ -235,6 +235,11 @@ pub fn read_link(resolver: &Resolver, at: At<'_>) -> Result<CString> {
     }
     let parent = resolver.parent(start, &path)?;
     readlinkat(parent, path.last(), Vec::with_capacity(PATH_BYTES_MAX))
+}
+
+/// The name by which the kernel finds an open file again.
+pub(crate) fn proc_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// # Errors

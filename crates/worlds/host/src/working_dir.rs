@@ -11,7 +11,6 @@ use crate::mount::Node;
 use crate::path::GuestPath;
 use crate::resolve::Resolver;
 use crate::stat::FileKind;
-use rustix::fd::AsRawFd;
 use rustix::fs::{OFlags, fstat};
 use rustix::io::{Errno, Result};
 use std::os::unix::ffi::OsStringExt;
@@ -70,13 +69,11 @@ impl WorkingDir {
     /// `ENOENT` where there is none, `ENOTDIR` for anything else, `EPERM` for a link that leaves its
     /// mount, `ENAMETOOLONG`.
     pub fn change(&self, resolver: &Resolver, path: &[u8]) -> Result<()> {
-        let (descriptor, rest, full) = self.find(path)?;
-        let mount = descriptor.node()?;
-        let at = At { node: mount, path: &rest };
+        let (mount, rest, full) = self.find(path)?;
+        let at = At { node: mount.descriptor.node()?, path: &rest };
         let directory = files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, true)?;
-        let name = self.name_of(&descriptor).unwrap_or_default();
-        // Where links were on the way, the guest is where they lead.
-        let path = beneath_mount(mount, &directory).map_or(full, |rest| normal(name, &rest));
+        // Where links were on the way, the guest is where they lead, if it can be there.
+        let path = self.path_of(resolver, mount, &directory).unwrap_or(full);
         *self.path.write().unwrap_or_else(PoisonError::into_inner) = path;
         Ok(())
     }
@@ -90,25 +87,20 @@ impl WorkingDir {
         if directory.kind()? != FileKind::Directory {
             return Err(Errno::NOTDIR);
         }
-        for mount in &self.mounts {
-            let Some(rest) = beneath_mount(mount.descriptor.node()?, directory) else { continue };
-            let path = normal(&mount.name, &rest);
-            let (covering, rest, _) = self.find(&path)?;
-            let at = At { node: covering.node()?, path: &rest };
-            let found = files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, false);
-            // Another mount may cover the path, or another directory have got its name.
-            if found.is_ok_and(|found| is_same(&found, directory)) {
-                *self.path.write().unwrap_or_else(PoisonError::into_inner) = path;
-                return Ok(());
-            }
-        }
-        Err(Errno::NOENT)
+        let path = self.mounts.iter().find_map(|mount| self.path_of(resolver, mount, directory));
+        *self.path.write().unwrap_or_else(PoisonError::into_inner) = path.ok_or(Errno::NOENT)?;
+        Ok(())
     }
 
-    /// The name of a mount in normal form.
-    fn name_of(&self, mount: &Arc<Descriptor>) -> Option<&[u8]> {
-        let is_it = |mounted: &&Mounted| Arc::ptr_eq(&mounted.descriptor, mount);
-        self.mounts.iter().find(is_it).map(|mounted| &*mounted.name)
+    /// The guest's path of an open directory by way of a mount, if one leads to it.
+    fn path_of(&self, resolver: &Resolver, mount: &Mounted, directory: &Node) -> Option<Vec<u8>> {
+        let rest = beneath_mount(mount.descriptor.node().ok()?, directory)?;
+        let path = normal(&mount.name, &rest);
+        let (covering, rest, _) = self.find(&path).ok()?;
+        let at = At { node: covering.descriptor.node().ok()?, path: &rest };
+        let found = files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, false).ok()?;
+        // Another mount may cover the path, or another directory have got its name.
+        is_same(&found, directory).then_some(path)
     }
 
     /// The mount in which a path lies, absolute or relative to here, and the path from there on.
@@ -116,11 +108,12 @@ impl WorkingDir {
     /// # Errors
     /// `ENOENT` for the empty path and where nothing is mounted, `ENAMETOOLONG`, `EILSEQ` for a NUL.
     pub fn locate(&self, path: &[u8]) -> Result<(Arc<Descriptor>, GuestPath)> {
-        let (descriptor, rest, _) = self.find(path)?;
-        Ok((descriptor, rest))
+        let (mount, rest, _) = self.find(path)?;
+        Ok((Arc::clone(&mount.descriptor), rest))
     }
 
-    fn find(&self, path: &[u8]) -> Result<(Arc<Descriptor>, GuestPath, Vec<u8>)> {
+    /// The same, and the whole path in normal form.
+    fn find(&self, path: &[u8]) -> Result<(&Mounted, GuestPath, Vec<u8>)> {
         if path.is_empty() {
             return Err(Errno::NOENT);
         }
@@ -138,7 +131,7 @@ impl WorkingDir {
         if path.ends_with(b"/") || path.ends_with(b"/.") {
             rest.push(b'/');
         }
-        Ok((Arc::clone(&mount.descriptor), GuestPath::new(&rest)?, full))
+        Ok((mount, GuestPath::new(&rest)?, full))
     }
 }
 
@@ -154,8 +147,8 @@ fn is_same(one: &Node, other: &Node) -> bool {
 /// say, or somebody has moved one.
 fn beneath_mount(mount: &Node, directory: &Node) -> Option<Vec<u8>> {
     let path = |node: &Node| {
-        let link = format!("/proc/self/fd/{}", node.fd().ok()?.as_raw_fd());
-        Some(std::fs::read_link(link).ok()?.into_os_string().into_vec())
+        let link = std::fs::read_link(files::proc_path(node.fd().ok()?)).ok()?;
+        Some(link.into_os_string().into_vec())
     };
     let (mount, directory) = (path(mount)?, path(directory)?);
     beneath(&directory, &mount).map(<[u8]>::to_vec)
@@ -278,6 +271,9 @@ mod tests {
         std::fs::write(root.path().join("file"), "").unwrap();
         std::os::unix::fs::symlink("/", root.path().join("out")).unwrap();
         std::os::unix::fs::symlink("inner/deep", root.path().join("way")).unwrap();
+        // The second mount covers its path, and has no such directory.
+        std::fs::create_dir_all(root.path().join("in/hidden")).unwrap();
+        std::os::unix::fs::symlink("in/hidden", root.path().join("only_way")).unwrap();
         let inner = root.path().join("inner");
         let dir = mounted(&[(root.path(), "/data"), (&inner, "/data/in")]);
         let locate = |path: &str| {
@@ -308,6 +304,10 @@ mod tests {
         assert_eq!(dir.path(), b"/data/inner/deep", "where the link leads");
         assert_eq!(go("../.."), Ok(()));
         assert_eq!(dir.path(), b"/data");
+        assert_eq!(go("/data/only_way"), Ok(()));
+        assert_eq!(dir.path(), b"/data/only_way", "no other path leads there");
+        assert_eq!(locate("file"), found("/data", "only_way/file", false));
+        assert_eq!(go(".."), Ok(()));
         for (path, error) in
             [("file", Errno::NOTDIR), ("missing", Errno::NOENT), ("out", Errno::PERM)]
         {

@@ -3,12 +3,12 @@
 use super::rules::Direction;
 use super::socket::{
     Address, Carries, Family, Parts, Socket, Wait, check_family, descriptor, family_of, parts,
-    proc_path,
 };
 use super::{Network, options};
 use crate::clock::timespec;
 use crate::core::Guard;
 use crate::descriptor::Descriptor;
+use crate::files::proc_path;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{OFlags, fcntl_getfl};

@@ -6,6 +6,7 @@ use super::{Network, options, publish};
 use crate::charge;
 use crate::core::Guard;
 use crate::descriptor::{Descriptor, Handed, Object};
+use crate::files::proc_path;
 use crate::meter::{Permit, Resource};
 use crate::stat::FileKind;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -456,10 +457,4 @@ pub(super) fn family_of(fd: BorrowedFd<'_>) -> Result<Family> {
 fn takes_both(fd: BorrowedFd<'_>, own: &Socket, at: SocketAddr) -> Result<bool> {
     let may = own.family == Family::V6 && at.ip().is_unspecified();
     Ok(may && !options::flag(fd, options::Flag::OnlyV6)?)
-}
-
-/// The name by which the kernel finds an open file again.
-pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
-    use rustix::fd::AsRawFd;
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }

@@ -5,6 +5,7 @@ use super::socket::{Address, Family, Socket};
 use crate::charge;
 use crate::core::Guard;
 use crate::descriptor::Descriptor;
+use crate::files::proc_path;
 use crate::vectored::{self, IoVecs, ReceiveFlags};
 use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, Result};
@@ -78,7 +79,7 @@ impl Network {
                     return Err(Errno::AFNOSUPPORT);
                 }
                 self.check_send_path()?;
-                Some(SocketAddrUnix::new(super::socket::proc_path(file).as_bytes())?.into())
+                Some(SocketAddrUnix::new(proc_path(file).as_bytes())?.into())
             }
         };
         let fd = handed.fd();
