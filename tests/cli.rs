@@ -60,6 +60,20 @@ fn results_of_functions_are_printed() {
 }
 
 #[test]
+fn a_function_that_ends_the_guest_has_no_results() {
+    let folder = TempDir::new().expect("a folder");
+    let ends = r#"(module
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (func (export "ends") (param i32) (result i32) (call $exit (local.get 0)) (i32.const 7)))"#;
+    std::fs::write(folder.path().join("ends.wat"), ends).expect("the module");
+    for (argument, status) in [("0", 0), ("256", 0), ("3", 3)] {
+        let finished = run_in(folder.path(), &["--invoke", "ends", "ends.wat", argument]);
+        assert_eq!((finished.status.code(), &*finished.stdout()), (Some(status), ""), "{argument}");
+    }
+}
+
+#[test]
 fn wrong_calls_are_explained() {
     for (args, texts) in [
         (&["--invoke", "ad", "add.wat", "1", "2"][..], &["no function `ad`", "`add`"][..]),

@@ -367,12 +367,19 @@ fn invoke(
     let mut results: Vec<Val> = ty.results.iter().map(|&ty| Val::default_for(ty)).collect();
     // A reactor's functions may be called only after this one.
     let initialize = instance.get_func(&*store, "_initialize").filter(|_| name != "_initialize");
+    let mut has_returned = false;
     outcome::of(wasmoor_wasix::run(store, |store| {
         if let Some(initialize) = initialize {
             initialize.call(&mut *store, &[], &mut [])?;
         }
-        func.call(store, &params, &mut results)
+        func.call(store, &params, &mut results)?;
+        has_returned = true;
+        Ok(())
     }))?;
+    if !has_returned {
+        // It has ended the guest, without an error.
+        return Ok(());
+    }
     report::print(&results.iter().map(|value| values::show(value) + "\n").collect::<String>())
 }
 
