@@ -6,8 +6,8 @@ use crate::units::show_bytes;
 use crate::validate;
 use std::fmt::Write;
 use wasmoor::{Config, Engine, Features};
-use wasmoor_abi::MemoryMode;
 use wasmoor_abi::limits::MODULE_BYTES_MAX;
+use wasmoor_abi::{CLAMP_GUARD_BYTES, CLAMP_ROOM_BYTES_MIN, MemoryMode};
 
 const CHECKED: &str = "checked: each access is compared with the length";
 
@@ -24,7 +24,12 @@ pub(crate) fn run() -> Result<(), Failure> {
         MemoryMode::Clamped | MemoryMode::Checked => CHECKED.to_owned(),
     };
     let memory64 = match engine.clamps_memory64() {
-        true => "clamped: 64 GiB and 6 GiB around them reserved for each".to_owned(),
+        // More where the type says so.
+        true => format!(
+            "clamped: {} or more and {} around them reserved for each",
+            show_bytes(CLAMP_ROOM_BYTES_MIN),
+            show_bytes(3 * CLAMP_GUARD_BYTES)
+        ),
         false => CHECKED.to_owned(),
     };
     let proposals: Vec<&str> = engine
