@@ -57,7 +57,7 @@ pub use self::directory::DirectoryStream;
 pub use self::epoll::Epoll;
 pub use self::interrupt::Interrupt;
 pub use self::memory::{Fault, GuestMemory, GuestSlice};
-pub use self::meter::{Limits, Meter, Resource, Unlimited};
+pub use self::meter::{Limits, Meter, Permit, Resource, Unlimited};
 pub use self::mount::{Mount, MountError, Node};
 pub use self::overlap::check_overlaps;
 pub use self::path::GuestPath;

@@ -49,18 +49,31 @@ pub trait Meter: Debug + Send + Sync {
     }
 }
 
-/// One of a resource, granted by a meter until it is dropped.
+/// Some of a resource, granted by a meter until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     meter: Arc<dyn Meter>,
     resource: Resource,
+    amount: u64,
 }
 
 impl Permit {
     /// Asks for one more.
     pub(crate) fn ask(meter: &Arc<dyn Meter>, resource: Resource) -> Option<Self> {
-        let permit = || Permit { meter: meter.clone(), resource };
-        meter.grant_all(resource, 1).then(permit)
+        Self::ask_for(meter, resource, 1)
+    }
+
+    /// Asks for all of `amount`.
+    #[must_use]
+    pub fn ask_for(meter: &Arc<dyn Meter>, resource: Resource, amount: u64) -> Option<Self> {
+        let permit = || Permit { meter: meter.clone(), resource, amount };
+        meter.grant_all(resource, amount).then(permit)
+    }
+
+    /// How much it is.
+    #[must_use]
+    pub fn amount(&self) -> u64 {
+        self.amount
     }
 
     /// Asks for a socket.
@@ -74,7 +87,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.meter.release(self.resource, 1);
+        self.meter.release(self.resource, self.amount);
     }
 }
 

@@ -10,11 +10,12 @@ use crate::thread::Thread;
 use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::{Errno as Host, fcntl_dupfd_cloexec};
 use std::fs::File;
+use std::sync::Arc;
 use wasmoor::cache::Cache;
 use wasmoor::{Engine, Error};
 use wasmoor_abi::limits::MODULE_BYTES_MAX;
 use wasmoor_host::files::{self, At};
-use wasmoor_host::{Resource, Rights};
+use wasmoor_host::{Permit, Resource, Rights};
 
 /// Where programs are looked for without a list of directories.
 const DIRECTORIES: &[u8] = b"/bin:/usr/bin";
@@ -123,7 +124,7 @@ fn read_program(thread: &Thread, engine: &Engine, file: &File) -> Result<Read, E
         return Ok(Read::Module(known));
     }
     let before = Cache::state_of(file);
-    let bytes = read(thread, file)?;
+    let (bytes, charge) = read(thread, file)?;
     if let Some((program, argument)) = script(&bytes) {
         return Ok(Read::Script(program, argument));
     }
@@ -132,7 +133,7 @@ fn read_program(thread: &Thread, engine: &Engine, file: &File) -> Result<Read, E
     }
     // A file that changed while it was read is not recognised later.
     let state = before.filter(|before| Cache::state_of(file).as_ref() == Some(before));
-    let module = modules.load(engine, bytes.into(), state).map_err(|_| no_exec())?;
+    let module = modules.load(engine, bytes, charge, state).map_err(|_| no_exec())?;
     Ok(Read::Module(module))
 }
 
@@ -186,33 +187,37 @@ fn open(thread: &Thread, path: &[u8]) -> Result<File, Errno> {
     Ok(fcntl_dupfd_cloexec(file, 0)?.into())
 }
 
-/// The bytes of a file, charged to the guest while they are read.
-fn read(thread: &Thread, file: &File) -> Result<Vec<u8>, Errno> {
+/// The bytes of a file, and what they are charged to the guest.
+fn read(thread: &Thread, file: &File) -> Result<(Arc<[u8]>, Permit), Errno> {
     let len = usize::try_from(fstat(file)?.st_size).unwrap_or(usize::MAX);
     if len > MODULE_BYTES_MAX {
         return Err(no_exec());
     }
     let meter = &thread.core().guard.meter;
-    if !meter.grant_all(Resource::HostBytes, len as u64) {
-        return Err(Host::NOMEM.into());
-    }
-    let mut bytes = vec![0; len];
+    let ask = || Permit::ask_for(meter, Resource::HostBytes, len as u64);
+    let make_room = || {
+        thread.process().options().modules.forget();
+        ask()
+    };
+    let charge = ask().or_else(make_room).ok_or(Errno::from(Host::NOMEM))?;
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
+    let filled = fill(file, Arc::make_mut(&mut bytes))?;
+    // It may have become shorter.
+    Ok((if filled < len { bytes[..filled].into() } else { bytes }, charge))
+}
+
+/// Reads a file from its beginning on; how many bytes there were.
+fn fill(file: &File, bytes: &mut [u8]) -> Result<usize, Errno> {
     let mut filled = 0;
-    let result = loop {
-        if filled == len {
-            break Ok(());
-        }
+    while filled < bytes.len() {
         match rustix::io::pread(file, &mut bytes[filled..], filled as u64) {
-            Ok(0) => break Ok(()),
+            Ok(0) => break,
             Ok(count) => filled += count,
             Err(Host::INTR) => {}
-            Err(error) => break Err(error),
+            Err(error) => return Err(error.into()),
         }
-    };
-    meter.release(Resource::HostBytes, len as u64);
-    result?;
-    bytes.truncate(filled);
-    Ok(bytes)
+    }
+    Ok(filled)
 }
 
 /// The program that a script names, and an argument for it.
