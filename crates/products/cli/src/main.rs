@@ -23,7 +23,6 @@ mod mounts;
 mod network;
 mod outcome;
 mod overdue;
-mod programs;
 mod progress;
 mod proposals;
 mod report;

@@ -12,7 +12,6 @@
 use crate::args::Run;
 use crate::load::{self, Keeper};
 use crate::overdue::Overdue;
-use crate::programs::{self, Programs};
 use crate::report::{self, Failure, near, printable};
 use crate::stats::Stats;
 use crate::{hints, network, outcome, validate, values, world};
@@ -21,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Instant;
+use wasmoor::cache::Cache;
 use wasmoor::{
     Allocation, Config, Engine, Extern, Func, Instance, Linker, Module, Store, StoreLimits, Val,
 };
@@ -42,9 +42,9 @@ pub(crate) fn run(args: Run) -> Result<(), Failure> {
     let engine = engine(&args)?;
     let loaded = load::load(&args, &engine, &mut stats);
     let loaded = loaded.map_err(|failure| suggest_command(failure, path))?;
-    let (module, programs) = (loaded.module.clone(), Programs::new(loaded.cache.clone()));
+    let (module, cache) = (loaded.module.clone(), loaded.cache.clone());
     let mut keeper = Keeper::new(loaded);
-    let (result, mut stats) = on_thread(&args, module, programs, stats, &mut keeper)?;
+    let (result, mut stats) = on_thread(&args, module, cache, stats, &mut keeper)?;
     keeper.store_at_exit();
     if args.stats {
         if keeper.failed.is_some() {
@@ -109,7 +109,7 @@ enum Message {
 fn on_thread(
     args: &Run,
     module: Module,
-    programs: Programs,
+    cache: Option<Cache>,
     stats: Stats,
     keeper: &mut Keeper,
 ) -> Result<Answer, Failure> {
@@ -120,7 +120,7 @@ fn on_thread(
         let body = move || {
             let mut stats = stats;
             let starts = |deadline| drop(sender.send(Message::Starts(deadline)));
-            let result = guest_thread(args, &module, programs, &mut stats, starts);
+            let result = guest_thread(args, &module, cache, &mut stats, starts);
             // The main thread waits for this; it cannot be gone.
             let _ = sender.send(Message::Ended(Box::new((result, stats))));
         };
@@ -171,7 +171,7 @@ fn end_stuck_guest() -> ! {
 fn guest_thread(
     args: &Run,
     module: &Module,
-    programs: Programs,
+    cache: Option<Cache>,
     stats: &mut Stats,
     starts: impl Fn(Overdue),
 ) -> Result<(), Failure> {
@@ -183,7 +183,7 @@ fn guest_thread(
         .working_dir(args.cwd.as_deref().unwrap_or("/"))
         .host_process(true)
         .processes_max(processes_max(args))
-        .modules(programs)
+        .cache(cache)
         .build();
     let mut process = Arc::clone(thread.process());
     let end = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -194,7 +194,10 @@ fn guest_thread(
         process = Arc::clone(thread.process());
         let start = Instant::now();
         result = program(&mut terms, &next.module, thread, None);
-        programs::store(&next, start.elapsed());
+        if let Some(entry) = &next.entry {
+            // Without it the next one is compiled too.
+            let _ = entry.store_at_exit(&next.module, start.elapsed());
+        }
     }
     let granted = args.fuel.unwrap_or_default();
     terms.stats.fuel = terms.fuel.map(|left| granted.saturating_sub(left));

@@ -50,7 +50,7 @@ mod workers;
 pub use self::errno::Errno;
 pub use self::image::Replaced;
 pub use self::link::{WASI, WASIX_32, add_to_linker, is_wasix};
-pub use self::modules::{LoadedModule, ModuleSource};
+pub use self::modules::LoadedModule;
 pub use self::process::{Process, ProcessBuilder};
 pub use self::program::{Guest, instantiate, run};
 pub use self::thread::Thread;

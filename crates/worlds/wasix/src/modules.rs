@@ -1,11 +1,10 @@
 //! Modules of the programs that a guest runs. One that was loaded serves all later children, as long as
 //! its file is as it was.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wasmoor::cache::{Cache, ModuleFileState};
+use wasmoor::cache::{Cache, CacheEntry, ModuleFileState};
 use wasmoor::{Engine, Module, Result};
 use wasmoor_host::Permit;
 use wasmoor_host::limits::HOST_BYTES_DEFAULT;
@@ -15,57 +14,21 @@ const KEPT_MAX: usize = 16;
 /// Bytes of those, unless the latest alone has more: the other half is for what else is charged so.
 const KEPT_BYTES_MAX: u64 = HOST_BYTES_DEFAULT / 2;
 
-/// Where the modules of a guest's programs come from; by default each is read and validated.
-pub trait ModuleSource: std::fmt::Debug + Send + Sync {
-    /// The module in a file that was loaded at another time, without reading the file.
-    fn find(&self, engine: &Engine, file: &File) -> Option<LoadedModule>;
-
-    /// The module of a file's bytes, read since the file was in this state.
-    ///
-    /// # Errors
-    /// It is none, or too large.
-    fn load(
-        &self,
-        engine: &Engine,
-        bytes: Arc<[u8]>,
-        state: Option<ModuleFileState>,
-    ) -> Result<LoadedModule>;
-}
-
-/// A module of a [`ModuleSource`].
+/// The module of a program that a guest has become.
 #[derive(Clone, Debug)]
 pub struct LoadedModule {
     /// The module.
     pub module: Module,
-    /// What whoever runs it finds beside it.
-    pub entry: Option<Arc<dyn Any + Send + Sync>>,
-    /// Whether [`ModuleSource::find`] has nothing better, now or later.
-    pub is_final: bool,
-}
-
-#[derive(Debug)]
-struct Validated;
-
-impl ModuleSource for Validated {
-    fn find(&self, _: &Engine, _: &File) -> Option<LoadedModule> {
-        None
-    }
-
-    fn load(
-        &self,
-        engine: &Engine,
-        bytes: Arc<[u8]>,
-        _: Option<ModuleFileState>,
-    ) -> Result<LoadedModule> {
-        let module = Module::from_shared(engine, bytes, &|_, _| {})?;
-        Ok(LoadedModule { module, entry: None, is_final: true })
-    }
+    /// Its place in the cache, where there is one.
+    pub entry: Option<Arc<CacheEntry>>,
+    /// Whether the cache has nothing better, now or later.
+    is_final: bool,
 }
 
 /// The modules of one guest process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Modules {
-    source: Box<dyn ModuleSource>,
+    cache: Option<Cache>,
     /// The latest first.
     kept: Mutex<VecDeque<Kept>>,
 }
@@ -78,15 +41,10 @@ struct Kept {
     charge: Option<Permit>,
 }
 
-impl Default for Modules {
-    fn default() -> Self {
-        Modules::new(Box::new(Validated))
-    }
-}
-
 impl Modules {
-    pub(crate) fn new(source: Box<dyn ModuleSource>) -> Self {
-        Modules { source, kept: Mutex::default() }
+    /// With the cache in which they are looked for, and from which they have their code.
+    pub(crate) fn new(cache: Option<Cache>) -> Self {
+        Modules { cache, kept: Mutex::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
@@ -100,7 +58,9 @@ impl Modules {
         if kept.as_ref().is_some_and(|kept| kept.is_final) {
             return kept;
         }
-        let Some(found) = self.source.find(engine, file) else { return kept };
+        let found = self.cache.as_ref().and_then(|cache| cache.find(engine, file));
+        let Some((module, entry)) = found else { return kept };
+        let found = LoadedModule { module, entry: Some(Arc::new(entry)), is_final: true };
         self.keep(state, &found, None);
         Some(found)
     }
@@ -117,7 +77,18 @@ impl Modules {
         charge: Permit,
         state: Option<ModuleFileState>,
     ) -> Result<LoadedModule> {
-        let loaded = self.source.load(engine, bytes, state)?;
+        let progress = |_, _| {};
+        let loaded = match &self.cache {
+            None => {
+                let module = Module::from_shared(engine, bytes, &progress)?;
+                LoadedModule { module, entry: None, is_final: true }
+            }
+            Some(cache) => {
+                let (module, entry) = cache.load(engine, bytes, state, &progress)?;
+                // Its code is there once a child has stored it.
+                LoadedModule { module, entry: Some(Arc::new(entry)), is_final: false }
+            }
+        };
         if let Some(state) = state {
             self.keep(state, &loaded, Some(charge));
         }
@@ -159,35 +130,11 @@ impl Modules {
 mod tests {
     use super::*;
     use std::path::Path;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use wasmoor::{Config, Tier};
     use wasmoor_host::{Limits, Meter, Resource, Unlimited};
 
     /// An empty module.
     const BYTES: &[u8] = b"\0asm\x01\0\0\0";
-
-    /// Has modules from the second time on, and counts how often it is asked.
-    #[derive(Debug, Default)]
-    struct Second(Arc<AtomicUsize>);
-
-    impl ModuleSource for Second {
-        fn find(&self, engine: &Engine, _: &File) -> Option<LoadedModule> {
-            (self.0.fetch_add(1, Ordering::Relaxed) >= 2).then(|| LoadedModule {
-                is_final: true,
-                ..self.load(engine, BYTES.into(), None).expect("a module")
-            })
-        }
-
-        fn load(
-            &self,
-            engine: &Engine,
-            bytes: Arc<[u8]>,
-            _: Option<ModuleFileState>,
-        ) -> Result<LoadedModule> {
-            let module = Module::from_shared(engine, bytes, &|_, _| {})?;
-            Ok(LoadedModule { module, entry: None, is_final: false })
-        }
-    }
 
     fn engine() -> Engine {
         Engine::new(Config::new().tier(Tier::Baseline)).expect("an engine")
@@ -207,16 +154,27 @@ mod tests {
     }
 
     #[test]
-    fn a_better_module_takes_the_place_of_one_that_is_kept() {
-        let (engine, asked) = (engine(), Arc::<AtomicUsize>::default());
-        let modules = Modules::new(Box::new(Second(Arc::clone(&asked))));
-        let file = &files()[0];
+    fn what_the_cache_has_takes_the_place_of_what_is_kept() {
+        /// A function that does nothing, `f`.
+        const BYTES: &[u8] =
+            b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x04\x01\x02\0\x0b";
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("code");
+        let cache = Cache::open(&path, Cache::BYTES_MAX, "").expect("a cache");
+        let engine = Engine::new(Config::new().tier(Tier::Baseline).eager(true));
+        let engine = engine.expect("an engine");
+        let (modules, file) = (Modules::new(Some(cache)), &files()[0]);
         let is_final = || modules.find(&engine, file).map(|found| found.is_final);
         assert_eq!(is_final(), None);
-        let loaded = modules.load(&engine, BYTES.into(), charge(8), Cache::state_of(file));
-        assert!(loaded.is_ok_and(|loaded| !loaded.is_final));
-        assert_eq!([is_final(), is_final(), is_final()], [Some(false), Some(true), Some(true)]);
-        assert_eq!(asked.load(Ordering::Relaxed), 3, "not asked for what is final");
+        let state = Cache::state_of(file);
+        let loaded = modules.load(&engine, BYTES.into(), charge(26), state).expect("a module");
+        assert_eq!((loaded.is_final, is_final()), (false, Some(false)));
+        let entry = loaded.entry.as_ref().expect("a cache");
+        assert!(entry.store(&loaded.module).expect("it is stored"));
+        assert_eq!(is_final(), Some(true));
+        drop(folder);
+        assert!(!path.exists());
+        assert_eq!(is_final(), Some(true), "not looked for any more");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::alarms::Alarms;
 use crate::births::Births;
 use crate::family::{FIRST, Family};
-use crate::modules::{LoadedModule, ModuleSource, Modules};
+use crate::modules::{LoadedModule, Modules};
 use crate::signals::{Action, Dispositions, Signal};
 use crate::thread::Thread;
 use crate::threads::Threads;
@@ -15,6 +15,7 @@ use rustix::termios::{OptionalActions, Termios, tcsetattr};
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wasmoor::cache::Cache;
 use wasmoor::{Error, StoreLimits};
 use wasmoor_host::net::Network;
 use wasmoor_wasi_p1::WasiCtx;
@@ -341,10 +342,11 @@ impl ProcessBuilder {
         self
     }
 
-    /// Where the modules of programs come from that the guest runs; see [`ModuleSource`].
+    /// A cache for the programs that the guest runs. Without one their modules are validated, and a few
+    /// are kept in memory.
     #[must_use]
-    pub fn modules(mut self, source: impl ModuleSource + 'static) -> Self {
-        self.options.modules = Arc::new(Modules::new(Box::new(source)));
+    pub fn cache(mut self, cache: impl Into<Option<Cache>>) -> Self {
+        self.options.modules = Arc::new(Modules::new(cache.into()));
         self
     }
 
