@@ -29,7 +29,7 @@ fn check(options: &[&str], root: Option<&Path>, function: &str, expected: &str) 
 fn a_fork_does_not_wait_for_itself_when_a_bound_socket_is_closed() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let options = ["--net=unix:*", "--max-open-files", "1000"];
-    check(&options, Some(folder.path()), "sockets_that_go", "200")
+    check(&options, Some(folder.path()), "sockets_that_go", "50")
 }
 
 #[test]
