@@ -118,6 +118,11 @@ impl TableStorage {
         self.cells.as_ptr()
     }
 
+    /// All cells, in order.
+    pub fn values(&self) -> impl Iterator<Item = u64> {
+        self.cells().iter().copied()
+    }
+
     /// Number of cells.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -2,13 +2,15 @@
 //!
 //! # Safety
 //! An entity's definition (or cell) lies in the vmctx of the instance that defines it, or in a box
-//! of its own when the host made it. Both live at a fixed address as long as the store; machine
-//! code reads and writes them, so they are only touched through raw pointers.
+//! of its own when the host made it. Both live at a fixed address as long as the entity, which goes
+//! with its instance (`reach.rs`); machine code reads and writes them, so they are only touched
+//! through raw pointers.
 
 #![allow(unsafe_code)]
 
 use crate::context::{GlobalCell, MemoryDefinition, TableDefinition};
 use crate::error::{Error, ErrorKind};
+pub use crate::ids::*;
 use crate::instance::Instance;
 use crate::limits::{Charge, Meter};
 use crate::types::RegisteredType;
@@ -16,38 +18,17 @@ use crate::value::Val;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wasmoor_abi::entity::entity_impl;
 use wasmoor_abi::vmctx::{FUNCREF_CELL_LAZY, FUNCREF_CELL_NULL};
-use wasmoor_abi::{DefinedTableIndex, GlobalType, MemoryType, RefType, TableType};
+use wasmoor_abi::{DefinedTableIndex, GlobalType, MemoryType, RefType, TableType, ValType};
 use wasmoor_memory::{Creators, LinearMemory, MemoryPlan, SharedMemory, TableStorage};
-
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => { $(
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(u32);
-        entity_impl!($name, $prefix);
-    )* };
-}
-
-ids! {
-    /// An instance of a store.
-    InstanceId = "instance";
-    /// A memory of a store.
-    MemoryId = "memory";
-    /// A table of a store.
-    TableId = "table";
-    /// A global of a store.
-    GlobalId = "global";
-    /// A tag of a store.
-    TagId = "tag";
-}
 
 /// A memory of a store.
 #[derive(Debug)]
 pub struct MemoryEntity {
     /// Its type; the minimum is that at creation.
     pub ty: MemoryType,
+    /// The instance that defines it.
+    pub(crate) instance: Option<InstanceId>,
     /// `None` once its instance is no more, or if threads share it.
     memory: Option<LinearMemory>,
     /// What threads share, and the bytes for which the store has been charged: another store may
@@ -63,7 +44,15 @@ impl MemoryEntity {
     pub(crate) fn new(ty: MemoryType, memory: LinearMemory) -> Self {
         let definition = std::ptr::null_mut();
         let touched = AtomicBool::new(false);
-        MemoryEntity { ty, memory: Some(memory), shared: None, touched, definition, owned: None }
+        MemoryEntity {
+            ty,
+            instance: None,
+            memory: Some(memory),
+            shared: None,
+            touched,
+            definition,
+            owned: None,
+        }
     }
 
     /// Charges a memory of this type.
@@ -121,6 +110,7 @@ impl MemoryEntity {
         let ty = *memory.ty();
         MemoryEntity {
             ty,
+            instance: None,
             memory: None,
             shared: Some((memory, charged)),
             touched: AtomicBool::new(false),
@@ -150,6 +140,11 @@ impl MemoryEntity {
             .into());
         }
         Ok(MemoryEntity::of_shared(memory, bytes))
+    }
+
+    /// Bytes that the store has been charged for.
+    pub(crate) fn charged(&self) -> u64 {
+        self.shared.as_ref().map_or(self.bytes() as u64, |(_, charged)| *charged)
     }
 
     /// The memory, if threads share it.
@@ -290,6 +285,8 @@ fn grow_shared(
 pub struct TableEntity {
     /// Its type in the engine's terms; the minimum is that at creation.
     pub ty: TableType,
+    /// The instance that defines it.
+    pub(crate) instance: Option<InstanceId>,
     /// Keeps the type of a host-made table's elements.
     pub(crate) kept_type: Option<RegisteredType>,
     storage: TableStorage,
@@ -319,7 +316,15 @@ impl TableEntity {
     /// A table, charged already, without a place for its definition yet.
     pub(crate) fn new(ty: TableType, storage: TableStorage) -> Self {
         let definition = std::ptr::null_mut();
-        TableEntity { ty, kept_type: None, storage, lazy: None, definition, owned: None }
+        TableEntity {
+            ty,
+            instance: None,
+            kept_type: None,
+            storage,
+            lazy: None,
+            definition,
+            owned: None,
+        }
     }
 
     /// Charges a table of this type.
@@ -410,6 +415,17 @@ impl TableEntity {
     #[must_use]
     pub fn get(&self, index: u64) -> Option<u64> {
         self.storage.get(index).map(|cell| self.decode(index, cell))
+    }
+
+    /// The elements that are not null and were read or written: what is filled from an instance
+    /// when it is first asked for is that instance's, or its imports'.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = Val> {
+        let ty = ValType::Ref(self.ty.element);
+        let is_filled = |&cell: &u64| match self.ty.element.is_func() {
+            true => cell != FUNCREF_CELL_LAZY && cell != FUNCREF_CELL_NULL,
+            false => cell != 0,
+        };
+        self.storage.values().filter(is_filled).map(move |cell| Val::from_bits(cell.into(), ty))
     }
 
     /// As [`TableEntity::get`]; the cell is filled, so that code need not ask again.
@@ -526,6 +542,8 @@ fn encode(element: RefType, bits: u64) -> u64 {
 pub struct GlobalEntity {
     /// Its type in the engine's terms.
     pub ty: GlobalType,
+    /// The instance that defines it.
+    pub(crate) instance: Option<InstanceId>,
     /// Keeps the type of a host-made global's value.
     _kept_type: Option<RegisteredType>,
     cell: *mut GlobalCell,
@@ -538,14 +556,24 @@ impl GlobalEntity {
     ///
     /// # Safety
     /// `cell` stays valid as long as the entity lives.
-    pub(crate) unsafe fn in_vmctx(ty: GlobalType, cell: *mut GlobalCell) -> Self {
-        GlobalEntity { ty, _kept_type: None, cell, _owned: None }
+    pub(crate) unsafe fn in_vmctx(
+        ty: GlobalType,
+        cell: *mut GlobalCell,
+        instance: InstanceId,
+    ) -> Self {
+        GlobalEntity { ty, instance: Some(instance), _kept_type: None, cell, _owned: None }
     }
 
     /// A global with a cell of its own.
     pub(crate) fn owned(ty: GlobalType, value: Val, kept_type: Option<RegisteredType>) -> Self {
         let mut owned = Box::new(GlobalCell(value.to_bits()));
-        GlobalEntity { ty, _kept_type: kept_type, cell: &raw mut *owned, _owned: Some(owned) }
+        GlobalEntity {
+            ty,
+            instance: None,
+            _kept_type: kept_type,
+            cell: &raw mut *owned,
+            _owned: Some(owned),
+        }
     }
 
     /// Address of the cell.

@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::store::StoreInner;
 use crate::types::RegisteredType;
 use crate::value::{ExnRefId, Val};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use wasmoor_abi::limits::EXCEPTIONS_UNSWEPT_MIN;
@@ -83,6 +84,11 @@ impl TagEntity {
     #[must_use]
     pub fn params(&self) -> &[ValType] {
         self.ty.ty().as_func().map_or(&[], |ty| &ty.params)
+    }
+
+    /// The instance that defines it.
+    pub(crate) fn instance(&self) -> Option<InstanceId> {
+        self.origin.map(|(instance, _)| instance)
     }
 
     /// Canonical id of the type.
@@ -185,6 +191,26 @@ impl Exceptions {
         Some(handle)
     }
 
+    /// What the host refers to, by a value or by an error.
+    pub(crate) fn held(&self) -> impl Iterator<Item = ExnRefId> {
+        self.positions.iter().zip(0..).filter_map(|(position, index)| {
+            let exception = position.exception.as_ref()?;
+            let is_held =
+                exception.is_kept.load(Ordering::Relaxed) || exception.error.strong_count() > 0;
+            is_held.then(|| reference(index, position.generation))
+        })
+    }
+
+    /// Frees all others; the bytes that were charged for them.
+    pub(crate) fn retain(&mut self, kept: &HashSet<ExnRefId>) -> u64 {
+        for &handle in kept {
+            if let Some(exception) = self.get_mut(handle) {
+                exception.is_marked = true;
+            }
+        }
+        self.sweep()
+    }
+
     /// Frees what is not marked, and takes marks away; the bytes that were charged for it.
     fn sweep(&mut self) -> u64 {
         let mut freed = 0;
@@ -225,7 +251,7 @@ impl StoreInner {
         origin: Option<(InstanceId, TagIndex)>,
     ) -> TagId {
         let identity = Box::new(TagIdentity { id: self.tags.next_key() });
-        self.tags.push(TagEntity { ty, origin, identity })
+        self.tags.insert(TagEntity { ty, origin, identity })
     }
 
     /// A tag.
@@ -237,9 +263,9 @@ impl StoreInner {
     /// The tag with this identity.
     ///
     /// # Safety
-    /// It is that of a tag of this store.
+    /// It is that of a tag of this store, which is not gone.
     pub(crate) unsafe fn tag_of(&self, identity: *const TagIdentity) -> TagId {
-        // SAFETY: the caller's promise; tags live as long as the store.
+        // SAFETY: the caller's promise.
         unsafe { (*identity).id }
     }
 
@@ -430,28 +456,20 @@ impl Search<'_> {
             .map(|global| global.get().to_bits() as u64)
             .collect();
         globals.into_iter().for_each(|bits| self.word(bits));
-        for id in self.store.tables.keys() {
-            if is_exnref(ValType::Ref(self.store.tables[id].ty.element)) {
-                for index in 0..self.store.tables[id].len() {
-                    let bits = self.store.tables[id].get(index).unwrap_or(0);
-                    self.word(bits);
-                }
+        let tables = self.store.tables.iter();
+        let tables = tables.filter(|(_, table)| is_exnref(ValType::Ref(table.ty.element)));
+        for id in tables.map(|(id, _)| id).collect::<Vec<_>>() {
+            for index in 0..self.store.tables[id].len() {
+                let bits = self.store.tables[id].get(index).unwrap_or(0);
+                self.word(bits);
             }
         }
     }
 
     /// What the host refers to.
     fn host(&mut self) {
-        for index in 0..self.store.exceptions.positions.len() {
-            let Position { generation, exception } = &self.store.exceptions.positions[index];
-            let is_held = exception.as_ref().is_some_and(|exception| {
-                exception.is_kept.load(Ordering::Relaxed) || exception.error.strong_count() > 0
-            });
-            if is_held {
-                let handle = reference(index as u32, *generation);
-                self.word(handle.get());
-            }
-        }
+        let held: Vec<_> = self.store.exceptions.held().collect();
+        held.into_iter().for_each(|handle| self.word(handle.get()));
     }
 
     /// What exceptions that were found refer to.
@@ -477,10 +495,12 @@ fn is_exnref(ty: ValType) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slab::Key;
+    use std::num::NonZeroU32;
 
     fn exception(_: ExnRefId) -> Exception {
         Exception {
-            tag: TagId::from_u32(0),
+            tag: TagId::new(0, NonZeroU32::MIN),
             cells: Box::new([GlobalCell(0)]),
             is_kept: AtomicBool::new(false),
             error: Weak::new(),

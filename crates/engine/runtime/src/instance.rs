@@ -3,7 +3,8 @@
 //! # Safety
 //! The context block is one allocation with the layout of `wasmoor_abi::vmctx`, owned by the
 //! instance and freed with it. Machine code reads and writes it, so it is only touched through
-//! raw pointers. Instances are boxed by their store and live as long as it.
+//! raw pointers. Instances are boxed by their store, and nothing in it leads to one that was freed
+//! (`reach.rs`).
 
 #![allow(unsafe_code)]
 
@@ -34,6 +35,8 @@ pub struct Instance {
     filling: Mutex<()>,
     /// Where the instance's parts come from and go to.
     pub(crate) lease: Option<Lease>,
+    /// The embedder let it go: it stays for as long as others need it.
+    pub(crate) is_released: bool,
 }
 
 /// What an instance is made of, and leaves behind for the next one of the same module.
@@ -99,7 +102,15 @@ impl Instance {
     ) -> Box<Self> {
         let parts = parts.unwrap_or_else(|| InstanceParts::new(&module));
         let (tags, filling) = (PrimaryMap::new(), Mutex::new(()));
-        let mut instance = Box::new(Instance { id, module, parts, tags, filling, lease: None });
+        let mut instance = Box::new(Instance {
+            id,
+            module,
+            parts,
+            tags,
+            filling,
+            lease: None,
+            is_released: false,
+        });
         let header = VmctxHeader {
             magic: VMCTX_MAGIC_VALUE,
             padding: 0,

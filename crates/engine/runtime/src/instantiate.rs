@@ -43,10 +43,16 @@ impl StoreInner {
         let id = {
             // SAFETY: the caller's promise; this reference ends before any code runs.
             let store = unsafe { &mut *store };
-            let id = allocate(store, module, imports)?;
-            copy_segments(store, module, id)?;
-            id
+            let allocated = allocate(store, module, imports);
+            if allocated.is_err() {
+                // Shared memories among the imports are of no use.
+                store.free_released(&[]);
+            }
+            allocated?
         };
+        let unfinished = Unfinished { store, id };
+        // SAFETY: the instance was made a moment ago; the reference ends before any code runs.
+        copy_segments(unsafe { &mut *store }, module, id)?;
         if let Some(start) = module.module().start {
             // SAFETY: the start function belongs to the store and takes and gives nothing.
             unsafe {
@@ -54,7 +60,22 @@ impl StoreInner {
                 invoke(store, func, &mut CallFrame::new())?;
             }
         }
+        std::mem::forget(unfinished);
         Ok(id)
+    }
+}
+
+/// An instance that is let go unless it is finished: after a trap, and when a host function that the
+/// start function calls panics. Its functions may be in tables of others by then, so that it lives on.
+struct Unfinished {
+    store: *mut StoreInner,
+    id: InstanceId,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // SAFETY: the promise of `instantiate`'s caller; no code of this instantiation runs any more.
+        unsafe { &mut *self.store }.release(self.id);
     }
 }
 
@@ -68,11 +89,12 @@ fn allocate(
         return Err(Error::usage("the module was loaded by another engine than the store's"));
     }
     check_imports(store, module, imports)?;
-    if store.instances.len() >= store.meter.limits.instances_max as usize {
-        let max = store.meter.limits.instances_max;
-        return Err(ErrorKind::Limit(format!("the store has {max} instances, its limit")).into());
-    }
-    let Resources { lease, parts, memories, tables } = Resources::acquire(store, module)?;
+    let resources = match acquire(store, module) {
+        // What was let go while it could not be freed makes room.
+        Err(_) if store.free_released(imports) > 0 => acquire(store, module),
+        resources => resources,
+    };
+    let Resources { lease, parts, memories, tables } = resources?;
     // From here on nothing fails.
     store.engine().counts().instance_made();
     store.engine().counts().storage_made(memories.len(), tables.len());
@@ -86,8 +108,16 @@ fn allocate(
     add_globals(store, module, &mut instance);
     add_tags(store, module, &mut instance);
     fill_tables(store, module, &instance);
-    store.instances.push(instance);
+    store.instances.insert(instance);
     Ok(id)
+}
+
+fn acquire(store: &mut StoreInner, module: &CompiledModule) -> Result<Resources, Error> {
+    if store.instances.len() >= store.meter.limits.instances_max as usize {
+        let max = store.meter.limits.instances_max;
+        return Err(ErrorKind::Limit(format!("the store has {max} instances, its limit")).into());
+    }
+    Resources::acquire(store, module)
 }
 
 fn add_imports(store: &StoreInner, module: &Module, instance: &mut Instance, imports: &[External]) {
@@ -131,14 +161,16 @@ fn add_memories(
     for mut memory in memories {
         let index = instance.parts.memories.next_key();
         match module.layout.memory(index, &memory.ty) {
-            // SAFETY: the place is in the context block, which lives as long as the store.
+            // SAFETY: the place is in the context block, which lives as long as the instance,
+            // with which the entity goes.
             vmctx::Place::Inline(offset) => unsafe { memory.place(instance.field(offset)) },
             place => {
                 memory.place_owned();
                 instance.place(place, || memory.definition());
             }
         }
-        instance.parts.memories.push(store.memories.push(memory));
+        memory.instance = Some(instance.id());
+        instance.parts.memories.push(store.memories.insert(memory));
     }
 }
 
@@ -155,11 +187,12 @@ fn add_tables(
             vmctx::Place::Inline(offset) => unsafe { table.place(instance.field(offset)) },
             vmctx::Place::Behind(_) => debug_assert!(false, "defined tables are inline"),
         }
-        // SAFETY: the instance is boxed and lives as long as the store.
+        // SAFETY: the instance is boxed, and the entity goes with it.
         unsafe {
             table.fill_from(NonNull::from(&mut *instance), DefinedTableIndex::from_u32(defined));
         }
-        instance.parts.tables.push(store.tables.push(table));
+        table.instance = Some(instance.id());
+        instance.parts.tables.push(store.tables.insert(table));
     }
 }
 
@@ -173,12 +206,12 @@ fn add_globals(store: &mut StoreInner, module: &Module, instance: &mut Instance)
         };
         let ty = instance.compiled().types().global_type(ty);
         let cell = instance.field::<GlobalCell>(offset);
-        // SAFETY: the cell is in the context block, which lives as long as the store.
+        // SAFETY: the cell is in the context block of the instance, with which the entity goes.
         let global = unsafe {
             cell.write(GlobalCell(value));
-            GlobalEntity::in_vmctx(ty, cell)
+            GlobalEntity::in_vmctx(ty, cell, instance.id())
         };
-        instance.parts.globals.push(store.globals.push(global));
+        instance.parts.globals.push(store.globals.insert(global));
     }
 }
 

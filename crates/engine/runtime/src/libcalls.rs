@@ -256,9 +256,8 @@ fn copy_between(
     if dst_id == src_id {
         return store.tables[dst_id].copy_within(dst, src, len);
     }
-    let [dst_table, src_table] = match store.tables.get_disjoint_mut([dst_id, src_id]) {
-        Ok(tables) => tables,
-        Err(_) => return false,
+    let Some((dst_table, src_table)) = store.tables.get_two_mut(dst_id, src_id) else {
+        return false;
     };
     dst_table.copy_from(dst, src_table, src, len)
 }

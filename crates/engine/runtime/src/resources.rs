@@ -1,5 +1,5 @@
 //! Memories and tables of an instance: where they come from when it is made, and where they go
-//! when it is dropped.
+//! when it is freed.
 
 use crate::compiled::CompiledModule;
 use crate::entities::*;
@@ -10,6 +10,7 @@ use crate::store::StoreInner;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use wasmoor_abi::MemoryType;
+use wasmoor_abi::entity::{EntityRef, PrimaryMap};
 use wasmoor_memory::{Creators, LinearMemory, MemoryError, MemoryImage, MemoryPlan, TableStorage};
 
 /// What an instance is made of. Dropped, everything goes back to where it came from.
@@ -77,8 +78,9 @@ fn charge(store: &mut StoreInner, module: &CompiledModule) -> Result<(), Error> 
     Ok(())
 }
 
-fn defined<K: wasmoor_abi::entity::EntityRef, T>(
-    all: &wasmoor_abi::entity::PrimaryMap<K, T>,
+/// What a module defines, after its imports.
+pub(crate) fn defined<K: EntityRef, T>(
+    all: &PrimaryMap<K, T>,
     imported: u32,
 ) -> impl Iterator<Item = &T> {
     all.values().skip(imported as usize)
@@ -194,33 +196,53 @@ impl Source<'_> {
     }
 }
 
-/// Gives the parts of an instance that is no more back to the pool, if they came from there.
-pub(crate) fn release(store: &mut StoreInner, instance: Box<Instance>, is_touched: bool) {
-    let (mut parts, compiled, lease) = (*instance).into_parts();
-    let Some(mut lease) = lease else { return };
-    let module = compiled.module();
-    let mut is_touched = is_touched;
-    for &id in defined(&parts.memories, module.counts.imported_memories) {
-        let entity = &mut store.memories[id];
-        if entity.ty.shared {
-            continue;
+/// An instance that is no more, with what it had.
+pub(crate) struct Remains {
+    instance: Box<Instance>,
+    /// Somebody may have written to the memories.
+    is_touched: bool,
+    /// What it defined, as far as that is not in its slot.
+    pub(crate) memories: Vec<MemoryEntity>,
+    pub(crate) tables: Vec<TableEntity>,
+}
+
+impl Remains {
+    /// Takes what goes back to the pool out of the instance's memories and tables, if it came from
+    /// there.
+    pub(crate) fn new(store: &mut StoreInner, mut instance: Box<Instance>) -> Self {
+        let mut is_touched = store.has_run;
+        let counts = instance.module().counts;
+        let Instance { parts, lease, .. } = &mut *instance;
+        if let Some(lease) = lease {
+            for &id in defined(&parts.memories, counts.imported_memories) {
+                let entity = &mut store.memories[id];
+                is_touched |= entity.is_touched();
+                // There is none in a shared memory, which may live on.
+                lease.content.memories.extend(entity.take_memory());
+            }
+            for &id in defined(&parts.tables, counts.imported_tables) {
+                lease.content.tables.push_back(store.tables[id].take_storage());
+            }
         }
-        is_touched |= entity.is_touched();
-        let Some(memory) = entity.take_memory() else { return };
-        lease.content.memories.push_back(memory);
+        Remains { instance, is_touched, memories: Vec::new(), tables: Vec::new() }
     }
-    for &id in defined(&parts.tables, module.counts.imported_tables) {
-        let entity = &mut store.tables[id];
-        let mut storage = entity.take_storage();
-        if !storage.reset(entity.ty.minimum) {
-            storage = match TableStorage::new(entity.ty.minimum, 0) {
-                Ok(storage) => storage,
-                Err(_) => return,
-            };
+
+    /// Gives the parts of the instance back to the pool, and drops the rest.
+    pub(crate) fn give_back(self) {
+        let (mut parts, compiled, lease) = (*self.instance).into_parts();
+        let Some(mut lease) = lease else { return };
+        let module = compiled.module();
+        let types = defined(&module.tables, module.counts.imported_tables);
+        for (storage, ty) in lease.content.tables.iter_mut().zip(types) {
+            if !storage.reset(ty.minimum) {
+                match TableStorage::new(ty.minimum, 0) {
+                    Ok(new) => *storage = new,
+                    Err(_) => return,
+                }
+            }
         }
-        lease.content.tables.push_back(storage);
+        parts.reset(&compiled);
+        lease.content.parts = Some(parts);
+        lease.give_back(compiled.affinity(), self.is_touched);
     }
-    parts.reset(&compiled);
-    lease.content.parts = Some(parts);
-    lease.give_back(compiled.affinity(), is_touched);
 }

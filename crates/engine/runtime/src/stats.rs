@@ -22,14 +22,14 @@ pub struct EngineStats {
     pub modules: u64,
     /// Modules that have been loaded so far, these included.
     pub modules_loaded: u64,
-    /// Instances in stores that live.
+    /// Instances that live.
     pub instances: u64,
     /// Instances made so far, these included.
     pub instances_made: u64,
-    /// Memories in stores that live: of instances and of the host. A shared memory counts in each
-    /// store that has it.
+    /// Memories that live: of instances and of the host. A shared memory counts in each store that
+    /// has it.
     pub memories: u64,
-    /// Tables in stores that live: of instances and of the host.
+    /// Tables that live: of instances and of the host.
     pub tables: u64,
     /// Bytes of machine code of the modules that are loaded.
     pub code_bytes: u64,
@@ -117,8 +117,8 @@ impl Counts {
         }
     }
 
-    /// A store was dropped, with everything in it.
-    pub(crate) fn store_ended(&self, instances: usize, memories: usize, tables: usize) {
+    /// So many are no more: instances were freed, or a store was dropped.
+    pub(crate) fn ended(&self, instances: usize, memories: usize, tables: usize) {
         let stripe = self.stripe();
         if instances > 0 {
             stripe.ended.fetch_add(instances as u64, Ordering::Relaxed);

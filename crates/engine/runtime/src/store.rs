@@ -8,24 +8,25 @@
 #![allow(unsafe_code)]
 
 use crate::checkpoint::Checkpoints;
-use crate::context::{Captured, FuncRef, HostContext, Landing, Resumption, StoreContext};
+use crate::context::{Captured, Landing, Resumption, StoreContext};
 use crate::engine::Engine;
 use crate::entities::*;
 use crate::error::{Error, ErrorKind};
 use crate::exception::{Exceptions, TagEntity};
-use crate::host_func::{HostFuncDefinition, Panic};
+use crate::host_func::Panic;
+use crate::host_funcs::HostFuncs;
 use crate::instance::Instance;
 use crate::limits::Meter;
 use crate::poll::{InterruptHandle, PollState};
-use crate::resources::release;
+use crate::resources::Remains;
+use crate::slab::Slab;
 use crate::types::RegisteredType;
 use crate::value::{ExternRefId, FuncPtr, Val};
 use std::any::Any;
 use std::collections::HashMap;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use wasmoor_abi::entity::PrimaryMap;
 use wasmoor_abi::{CanonicalTypeId, FuncType, GlobalType, MemoryType, TableType, ValType};
 use wasmoor_memory::{MemoryPlan, SharedMemory};
 
@@ -45,17 +46,18 @@ pub struct StoreInner {
     pub(crate) context: StoreContext,
     id: StoreId,
     engine: Engine,
-    pub(crate) instances: PrimaryMap<InstanceId, Box<Instance>>,
-    pub(crate) memories: PrimaryMap<MemoryId, MemoryEntity>,
+    pub(crate) instances: Slab<InstanceId, Box<Instance>>,
+    /// Those among them that the embedder has let go.
+    pub(crate) released: usize,
+    pub(crate) memories: Slab<MemoryId, MemoryEntity>,
     /// Shared memories made elsewhere, by address; the entities keep them.
-    adopted: HashMap<usize, MemoryId>,
-    pub(crate) tables: PrimaryMap<TableId, TableEntity>,
-    pub(crate) globals: PrimaryMap<GlobalId, GlobalEntity>,
-    pub(crate) tags: PrimaryMap<TagId, TagEntity>,
+    pub(crate) adopted: HashMap<usize, MemoryId>,
+    pub(crate) tables: Slab<TableId, TableEntity>,
+    pub(crate) globals: Slab<GlobalId, GlobalEntity>,
+    pub(crate) tags: Slab<TagId, TagEntity>,
     pub(crate) exceptions: Exceptions,
     pub(crate) checkpoints: Checkpoints,
-    #[allow(clippy::vec_box, reason = "code holds the addresses of their parts")]
-    host_funcs: Vec<Box<HostFunc>>,
+    pub(crate) host_funcs: HostFuncs,
     extern_refs: Vec<Box<dyn Any + Send + Sync>>,
     /// What the store's guests have taken.
     pub meter: Meter,
@@ -92,17 +94,6 @@ pub(crate) enum Pending {
     Panic(Panic),
 }
 
-/// A host function in a store.
-#[derive(Debug)]
-struct HostFunc {
-    context: HostContext,
-    reference: FuncRef,
-    /// Keeps the data that the context points to.
-    _definition: Arc<HostFuncDefinition>,
-    /// Keeps the type that the reference names.
-    _ty: RegisteredType,
-}
-
 // SAFETY: raw pointers in the store lead to memory that it owns; wasm runs only while a thread
 // holds the store exclusively; host functions and references are required to be `Send`.
 unsafe impl Send for StoreInner {}
@@ -135,15 +126,16 @@ impl StoreInner {
             },
             id: StoreId(NEXT.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
-            instances: PrimaryMap::new(),
-            memories: PrimaryMap::new(),
+            instances: Slab::default(),
+            released: 0,
+            memories: Slab::default(),
             adopted: HashMap::new(),
-            tables: PrimaryMap::new(),
-            globals: PrimaryMap::new(),
-            tags: PrimaryMap::new(),
+            tables: Slab::default(),
+            globals: Slab::default(),
+            tags: Slab::default(),
             exceptions: Exceptions::default(),
             checkpoints: Checkpoints::default(),
-            host_funcs: Vec::new(),
+            host_funcs: HostFuncs::default(),
             extern_refs: Vec::new(),
             meter: Meter::default(),
             poll,
@@ -211,8 +203,8 @@ impl StoreInner {
         if vmctx == 0 {
             return None;
         }
-        // SAFETY: code stores only the vmctx of an instance of this store, and instances live as
-        // long as the store.
+        // SAFETY: code stores only the vmctx of an instance of this store, and it is forgotten when
+        // instances are freed.
         Some(unsafe { Instance::from_vmctx(vmctx) }.id())
     }
 
@@ -232,7 +224,7 @@ impl StoreInner {
         let mut memory = MemoryEntity::on_demand(ty, &plan, creators, &mut self.meter)?;
         memory.place_owned();
         self.engine.counts().storage_made(1, 0);
-        Ok(self.memories.push(memory))
+        Ok(self.memories.insert(memory))
     }
 
     /// The store's handle of a shared memory, the same each time.
@@ -247,7 +239,7 @@ impl StoreInner {
         let plan = self.memory_plan(memory.ty());
         let entity = MemoryEntity::adopt(Arc::clone(memory), &plan, &mut self.meter)?;
         self.engine.counts().storage_made(1, 0);
-        let id = self.memories.push(entity);
+        let id = self.memories.insert(entity);
         self.adopted.insert(address, id);
         Ok(id)
     }
@@ -263,7 +255,7 @@ impl StoreInner {
         table.kept_type = kept_type;
         table.place_owned();
         self.engine.counts().storage_made(0, 1);
-        Ok(self.tables.push(table))
+        Ok(self.tables.insert(table))
     }
 
     /// A global made by the host; the value's type has been checked.
@@ -272,38 +264,7 @@ impl StoreInner {
     /// When the engine does not know the type.
     pub fn create_global(&mut self, ty: GlobalType, value: Val) -> Result<GlobalId, Error> {
         let kept_type = self.engine.types().keep(ty.content)?;
-        Ok(self.globals.push(GlobalEntity::owned(ty, value, kept_type)))
-    }
-
-    /// Makes a host function of this store. `ty` is the definition's type in the store's engine.
-    ///
-    /// # Panics
-    /// When `ty` is a type of another engine.
-    pub fn create_host_func(
-        &mut self,
-        definition: &Arc<HostFuncDefinition>,
-        ty: RegisteredType,
-    ) -> FuncPtr {
-        assert!(ty.is_of(self.engine.types()), "a host function's type is of another engine");
-        debug_assert_eq!(ty.ty().as_func(), Some(definition.ty()));
-        let store = self.context_ptr();
-        let mut func = Box::new(HostFunc {
-            context: definition.context(store),
-            reference: FuncRef {
-                slot: ptr::null(),
-                vmctx: 0,
-                type_id: ty.id().0,
-                func_index: 0,
-                display: ty.display(),
-            },
-            _ty: ty,
-            _definition: definition.clone(),
-        });
-        func.reference.slot = &raw const func.context.slot;
-        func.reference.vmctx = &raw mut func.context as usize;
-        let reference = NonNull::from(&mut func.reference);
-        self.host_funcs.push(func);
-        reference
+        Ok(self.globals.insert(GlobalEntity::owned(ty, value, kept_type)))
     }
 
     /// Type of a function of this store, what it mentions named by `TypeUse::Defined`.
@@ -325,7 +286,7 @@ impl StoreInner {
     /// Canonical id of a function's type.
     #[must_use]
     pub fn func_type_id(&self, func: FuncPtr) -> CanonicalTypeId {
-        // SAFETY: functions of a store live as long as it does.
+        // SAFETY: see `FuncPtr`: it is a function of this store that is not gone.
         CanonicalTypeId(unsafe { func.as_ref() }.type_id)
     }
 
@@ -369,6 +330,43 @@ impl StoreInner {
     #[must_use]
     pub fn extern_ref(&self, id: ExternRefId) -> Option<&(dyn Any + Send + Sync)> {
         self.extern_refs.get(id.get() as usize - 1).map(|object| &**object)
+    }
+
+    /// Instances that have not been freed.
+    #[must_use]
+    pub fn instances_living(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Whether an instance has not been freed.
+    #[must_use]
+    #[inline]
+    pub fn has_instance(&self, id: InstanceId) -> bool {
+        self.instances.contains(id)
+    }
+
+    /// Whether a memory did not go with its instance.
+    #[must_use]
+    pub fn has_memory(&self, id: MemoryId) -> bool {
+        self.memories.contains(id)
+    }
+
+    /// Whether a table did not go with its instance.
+    #[must_use]
+    pub fn has_table(&self, id: TableId) -> bool {
+        self.tables.contains(id)
+    }
+
+    /// Whether a global did not go with its instance.
+    #[must_use]
+    pub fn has_global(&self, id: GlobalId) -> bool {
+        self.globals.contains(id)
+    }
+
+    /// Whether a tag did not go with its instance.
+    #[must_use]
+    pub fn has_tag(&self, id: TagId) -> bool {
+        self.tags.contains(id)
     }
 
     /// An instance.
@@ -437,9 +435,9 @@ impl Drop for StoreInner {
     fn drop(&mut self) {
         let instances = std::mem::take(&mut self.instances);
         let (memories, tables) = (self.memories.len(), self.tables.len());
-        self.engine.counts().store_ended(instances.len(), memories, tables);
-        for (_, instance) in instances {
-            release(self, instance, self.has_run);
+        self.engine.counts().ended(instances.len(), memories, tables);
+        for instance in instances.into_values() {
+            Remains::new(self, instance).give_back();
         }
     }
 }

@@ -4,8 +4,9 @@ use crate::context::FuncRef;
 use std::ptr::NonNull;
 use wasmoor_abi::{RefFamily, ValType};
 
-/// A function of a store: the address of its reference structure, which lives as long as the
-/// store. Never dereferenced without knowing that it belongs to the store at hand.
+/// A function of a store: the address of its reference structure, which lives as long as its
+/// instance, or as the store if the host made it. Never dereferenced without knowing that it belongs
+/// to the store at hand, and that its instance is not gone: what guests can reach is not.
 pub type FuncPtr = NonNull<FuncRef>;
 
 /// An object of the host's that wasm holds by reference: position in the store's list, plus one.

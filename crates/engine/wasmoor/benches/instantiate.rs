@@ -5,6 +5,7 @@
 //! `--idle N [dense]` makes N instances of a 17-page module that all stay, and `--churn N` makes N
 //! instances of 1,000 modules in 100 slots on two threads.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use wasmoor::*;
 
@@ -73,6 +74,30 @@ fn row(
     Ok(())
 }
 
+/// As [`row`], in a store that stays.
+fn row_in_one_store(
+    label: &str,
+    engine: &Engine,
+    module: &Module,
+    count: u32,
+    touch: Option<i32>,
+) -> Result<()> {
+    let pre = stubs(engine, module)?;
+    let store = Mutex::new(Store::new(engine, ())?);
+    let once = || -> Result<()> {
+        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        let instance = pre.instantiate(&mut *store)?;
+        if let Some(pages) = touch {
+            instance.get_typed_func::<i32, ()>(&*store, "touch")?.call(&mut *store, pages)?;
+        }
+        instance.release(&mut *store)
+    };
+    once()?;
+    let once = || once().unwrap_or_else(|error| panic!("{error}"));
+    println!("| {label}, one store, released | {:.2} | |", each(1, count, once));
+    Ok(())
+}
+
 fn touch_module(engine: &Engine) -> Result<Module> {
     Module::new(engine, format!("{TOUCH} (data (i32.const 0) \"{}\"))", "x".repeat(1 << 20)))
 }
@@ -90,11 +115,13 @@ fn rows(paths: &[String]) -> Result<()> {
         let count = if is_pooled { 20_000 } else { 4_000 };
         let empty = Module::new(&engine, "(module)")?;
         row(&format!("empty module; {name}"), &engine, &empty, count, None)?;
+        row_in_one_store(&format!("empty module; {name}"), &engine, &empty, count, None)?;
         let module = touch_module(&engine)?;
         row(&format!("1 MiB data; {name}"), &engine, &module, count / 2, None)?;
         for pages in [0, 2, 16, 256] {
             let label = format!("1 MiB data, call dirties {pages} pages; {name}");
             row(&label, &engine, &module, count / 4, Some(pages))?;
+            row_in_one_store(&label, &engine, &module, count / 4, Some(pages))?;
         }
         for path in paths {
             let module = Module::from_file(&engine, path)?;

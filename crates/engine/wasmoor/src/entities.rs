@@ -7,8 +7,9 @@
 
 use crate::exception::{Tag, check_alive};
 use crate::func::Func;
+use crate::handle::{check, expect};
 use crate::shared::SharedMemory;
-use crate::store::{AsContext, AsContextMut, check_store};
+use crate::store::{AsContext, AsContextMut};
 use crate::val::Val;
 use crate::{Error, ErrorKind, GlobalType, MemoryType, Result, TableType, ValType};
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Extern {
     pub(crate) fn from_runtime(inner: &runtime::StoreInner, external: runtime::External) -> Extern {
         let store = inner.id();
         match external {
-            runtime::External::Func(ptr) => Extern::Func(Func { store, ptr }),
+            runtime::External::Func(ptr) => Extern::Func(Func::new_in(inner, ptr)),
             runtime::External::Table(id) => Extern::Table(Table { store, id }),
             runtime::External::Memory(id) => match inner.memory(id).shared() {
                 None => Extern::Memory(Memory { store, id }),
@@ -48,23 +49,28 @@ impl Extern {
         }
     }
 
-    /// The store that the item belongs to, if it belongs to one.
-    pub(crate) fn owner(&self) -> Option<StoreId> {
+    /// Checks that the item is in a store, or belongs to none.
+    ///
+    /// # Errors
+    /// When it was freed.
+    ///
+    /// # Panics
+    /// When it belongs to another store.
+    #[track_caller]
+    pub(crate) fn check(&self, store: &runtime::StoreInner) -> Result<()> {
         match self {
-            Extern::Func(func) => Some(func.store),
-            Extern::Table(table) => Some(table.store),
-            Extern::Memory(memory) => Some(memory.store),
-            Extern::SharedMemory(_) => None,
-            Extern::Global(global) => Some(global.store),
-            Extern::Tag(tag) => Some(tag.store),
+            Extern::Func(func) => check(func, store),
+            Extern::Table(table) => check(table, store),
+            Extern::Memory(memory) => check(memory, store),
+            Extern::SharedMemory(_) => Ok(()),
+            Extern::Global(global) => check(global, store),
+            Extern::Tag(tag) => check(tag, store),
         }
     }
 
     /// The item in a store, to which it belongs or that shares it.
     pub(crate) fn to_runtime(&self, store: &mut runtime::StoreInner) -> Result<runtime::External> {
-        if let Some(owner) = self.owner() {
-            check_store(owner, store);
-        }
+        self.check(store)?;
         Ok(match self {
             Extern::Func(func) => runtime::External::Func(func.ptr),
             Extern::Table(table) => runtime::External::Table(table.id),
@@ -182,9 +188,10 @@ impl Memory {
     /// Copies bytes out of the memory.
     ///
     /// # Errors
-    /// When the range leaves the memory.
+    /// When the range leaves the memory, or the memory was freed.
     pub fn read(&self, store: impl AsContext, offset: usize, to: &mut [u8]) -> Result<()> {
         let store = store.as_context();
+        check(self, store.inner())?;
         let bytes = self
             .data(&store)
             .get(offset..)
@@ -197,9 +204,10 @@ impl Memory {
     /// Copies bytes into the memory.
     ///
     /// # Errors
-    /// When the range leaves the memory.
+    /// When the range leaves the memory, or the memory was freed.
     pub fn write(&self, mut store: impl AsContextMut, offset: usize, from: &[u8]) -> Result<()> {
         let mut store = store.as_context_mut();
+        check(self, store.inner())?;
         self.data_mut(&mut store)
             .get_mut(offset..)
             .and_then(|rest| rest.get_mut(..from.len()))
@@ -212,10 +220,10 @@ impl Memory {
     ///
     /// # Errors
     /// When the type's maximum, the store's limits, the system or the memory's creator refuse; why
-    /// a creator did is not told.
+    /// a creator did is not told. When the memory was freed.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let mut store = store.as_context_mut();
-        check_store(self.store, store.inner());
+        check(self, store.inner())?;
         store
             .inner()
             .grow_memory(self.id, delta)
@@ -223,7 +231,7 @@ impl Memory {
     }
 
     fn entity<'a>(&self, store: &'a runtime::StoreInner) -> &'a runtime::MemoryEntity {
-        check_store(self.store, store);
+        expect(self, store);
         store.memory(self.id)
     }
 }
@@ -275,9 +283,10 @@ impl Table {
     /// Sets an element.
     ///
     /// # Errors
-    /// When the index is out of bounds or the value of another type.
+    /// When the index is out of bounds or the value of another type, or the table was freed.
     pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Val) -> Result<()> {
         let mut store = store.as_context_mut();
+        check(self, store.inner())?;
         let element = self.entity(store.inner()).ty.element;
         let value = checked(store.inner(), value, ValType::Ref(element))?;
         if store.inner().table_mut(self.id).set(index, value.to_bits() as u64) {
@@ -291,9 +300,10 @@ impl Table {
     ///
     /// # Errors
     /// When `init` is of another type, or the maximum, a limit or the table's creator refuses; why
-    /// a creator did is not told.
+    /// a creator did is not told. When the table was freed.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Val) -> Result<u64> {
         let mut store = store.as_context_mut();
+        check(self, store.inner())?;
         let element = self.entity(store.inner()).ty.element;
         let init = checked(store.inner(), init, ValType::Ref(element))?;
         store
@@ -303,7 +313,7 @@ impl Table {
     }
 
     fn entity<'a>(&self, store: &'a runtime::StoreInner) -> &'a runtime::TableEntity {
-        check_store(self.store, store);
+        expect(self, store);
         store.table(self.id)
     }
 }
@@ -330,22 +340,23 @@ impl Global {
     /// The type.
     pub fn ty(&self, store: impl AsContext) -> GlobalType {
         let store = store.as_context();
-        check_store(self.store, store.inner());
+        expect(self, store.inner());
         store.inner().global(self.id).ty
     }
 
     /// The value.
     pub fn get(&self, store: impl AsContext) -> Val {
         let store = store.as_context();
-        check_store(self.store, store.inner());
+        expect(self, store.inner());
         Val::lend(store.inner(), store.inner().global(self.id).get())
     }
 
     /// Sets the value.
     ///
     /// # Errors
-    /// When the global is immutable or the value of another type.
+    /// When the global is immutable or the value of another type, or the global was freed.
     pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
+        check(self, store.as_context().inner())?;
         let ty = self.ty(&store);
         if !ty.mutable {
             return Err(Error::usage("the global is immutable"));
@@ -364,7 +375,7 @@ pub(crate) fn checked(
     ty: ValType,
 ) -> Result<runtime::Val> {
     check_alive(store, value, ty)?;
-    let runtime_value = value.to_runtime(store.id())?;
+    let runtime_value = value.to_runtime(store)?;
     if store.value_is(&runtime_value, ty) {
         Ok(runtime_value)
     } else {

@@ -9,6 +9,7 @@
 //! function that returns an error. Guests of another store cannot catch it; they are left too.
 
 use crate::entities::checked;
+use crate::handle::{check, expect};
 use crate::store::{AsContext, AsContextMut, check_store};
 use crate::{Error, ErrorKind, FuncType, Result, Val, ValType};
 use wasmoor_runtime::store::StoreId;
@@ -38,7 +39,7 @@ impl Tag {
     /// The type.
     pub fn ty(&self, store: impl AsContext) -> FuncType {
         let store = store.as_context();
-        check_store(self.store, store.inner());
+        expect(self, store.inner());
         FuncType::new(store.inner().tag(self.id).params().iter().copied(), [])
     }
 }
@@ -46,7 +47,8 @@ impl Tag {
 /// An exception that guests hold by reference.
 ///
 /// One that the host was given, as an argument, a result or from a table, is kept until its store
-/// is dropped or it is released.
+/// is dropped or it is released; and with it the instance of its tag, and of functions that it
+/// carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ExnRef {
     pub(crate) store: StoreId,
@@ -57,14 +59,15 @@ impl ExnRef {
     /// Makes an exception.
     ///
     /// # Errors
-    /// When the values are not those of the tag's type, or the store's limits refuse them.
+    /// When the values are not those of the tag's type, the tag was freed, or the store's limits
+    /// refuse the exception.
     ///
     /// # Panics
     /// With another store than the tag's.
     pub fn new(mut store: impl AsContextMut, tag: Tag, values: &[Val]) -> Result<ExnRef> {
         let mut store = store.as_context_mut();
         let inner = store.inner();
-        check_store(tag.store, inner);
+        check(&tag, inner)?;
         let params = inner.tag(tag.id).params();
         if values.len() != params.len() {
             let (wanted, given) = (params.len(), values.len());
@@ -139,7 +142,7 @@ impl Val {
         if let wasmoor_runtime::Val::Exn(Some(id)) = value {
             store.keep_exception(id);
         }
-        Val::from_runtime(value, store.id())
+        Val::from_runtime(value, store)
     }
 }
 

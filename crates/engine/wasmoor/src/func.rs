@@ -8,7 +8,8 @@
 
 use crate::entities::checked;
 use crate::func_types::{Arguments, FromArguments, Returns, WasmParams, WasmResults, WasmTy};
-use crate::store::{AsContext, AsContextMut, Caller, check_store};
+use crate::handle::{check, expect};
+use crate::store::{AsContext, AsContextMut, Caller};
 use crate::typed::TypedFunc;
 use crate::types::RegisteredType;
 use crate::val::Val;
@@ -18,16 +19,18 @@ use wasmoor_abi::call::{CallShape, ParamPlace, ResultPlace};
 use wasmoor_runtime::arch::CONVENTION;
 use wasmoor_runtime::context::{CallFrame, HostContext, Registers};
 use wasmoor_runtime::store::StoreId;
-use wasmoor_runtime::{self as runtime, FuncPtr, HostFuncDefinition, StoreInner};
+use wasmoor_runtime::{self as runtime, FuncPtr, HostFuncDefinition, InstanceId, StoreInner};
 
 /// A function of a store: exported by an instance, or made by the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Func {
     pub(crate) store: StoreId,
     pub(crate) ptr: FuncPtr,
+    /// The instance that it goes with; those of the host stay as long as their store.
+    pub(crate) instance: Option<InstanceId>,
 }
 
-// SAFETY: the pointer is only followed with the store at hand.
+// SAFETY: the pointer is only followed with the store at hand, and while its instance lives.
 unsafe impl Send for Func {}
 // SAFETY: as above.
 unsafe impl Sync for Func {}
@@ -71,13 +74,27 @@ impl Func {
         definition: &Arc<HostFuncDefinition>,
         ty: runtime::RegisteredType,
     ) -> Func {
-        Func { store: store.id(), ptr: store.create_host_func(definition, ty) }
+        Func { store: store.id(), ptr: store.create_host_func(definition, ty), instance: None }
+    }
+
+    /// The host function of a definition that a linker has, the same for most instances.
+    pub(crate) fn from_linked(
+        store: &mut StoreInner,
+        definition: &Arc<HostFuncDefinition>,
+        ty: runtime::RegisteredType,
+    ) -> Func {
+        Func { store: store.id(), ptr: store.share_host_func(definition, ty), instance: None }
+    }
+
+    /// The handle of a function of this store, which is not gone.
+    pub(crate) fn new_in(store: &StoreInner, ptr: FuncPtr) -> Func {
+        Func { store: store.id(), ptr, instance: store.func_instance(ptr) }
     }
 
     /// The type. Defined types that it mentions are the engine's; the store keeps them.
     pub fn ty(&self, store: impl AsContext) -> FuncType {
         let store = store.as_context();
-        check_store(self.store, store.inner());
+        expect(self, store.inner());
         store.inner().func_type(self.ptr)
     }
 
@@ -85,7 +102,7 @@ impl Func {
     #[allow(clippy::expect_used, reason = "a store keeps the types of its functions")]
     pub fn registered_type(&self, store: impl AsContext) -> RegisteredType {
         let store = store.as_context();
-        check_store(self.store, store.inner());
+        expect(self, store.inner());
         let ty = store.inner().registered_func_type(self.ptr);
         RegisteredType { inner: ty.expect("a store keeps its functions' types") }
     }
@@ -94,13 +111,14 @@ impl Func {
     ///
     /// # Errors
     /// When its type is another: its parameters must take the Rust parameters, and the Rust
-    /// results its results.
+    /// results its results. When its instance was freed.
     pub fn typed<P: WasmParams, R: WasmResults>(
         &self,
         store: impl AsContext,
     ) -> Result<TypedFunc<P, R>> {
-        let ty = self.ty(&store);
         let context = store.as_context();
+        check(self, context.inner())?;
+        let ty = self.ty(&store);
         let types = context.inner().engine().types();
         let all_match = |given: &[ValType], wanted: &[ValType]| {
             given.len() == wanted.len()
@@ -116,7 +134,7 @@ impl Func {
     /// Calls the function with values whose types are checked.
     ///
     /// # Errors
-    /// Arguments that do not fit, a trap, or an error of a host function.
+    /// Arguments that do not fit, a trap, or an error of a host function. When its instance was freed.
     ///
     /// # Panics
     /// With another store than the function's, and when a host function panics.
@@ -127,7 +145,7 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let mut store = store.as_context_mut();
-        check_store(self.store, store.inner());
+        check(self, store.inner())?;
         let ty = store.inner().func_type(self.ptr);
         if params.len() != ty.params.len() || results.len() != ty.results.len() {
             return Err(Error::usage(format!(

@@ -74,12 +74,12 @@ macro_rules! references {
             const TYPE: ValType = ValType::$ty;
 
             fn to_bits(self, store: &StoreInner) -> Result<u128> {
-                Ok(Val::$val(self).to_runtime(store.id())?.to_bits())
+                Ok(Val::$val(self).to_runtime(store)?.to_bits())
             }
 
             fn from_bits(bits: u128, store: &StoreInner) -> Self {
                 let value = runtime::Val::from_bits(bits, ValType::$ty);
-                match Val::from_runtime(value, store.id()) {
+                match Val::from_runtime(value, store) {
                     Val::$val(reference) => reference,
                     _ => None,
                 }
@@ -101,7 +101,7 @@ impl WasmTy for Option<ExnRef> {
 
     fn to_bits(self, store: &StoreInner) -> Result<u128> {
         let value = Val::ExnRef(self);
-        let bits = value.to_runtime(store.id())?.to_bits();
+        let bits = value.to_runtime(store)?.to_bits();
         check_alive(store, value, Self::TYPE)?;
         Ok(bits)
     }

@@ -22,7 +22,9 @@
 //! validating it; its functions are compiled when they are first called (or all at once with
 //! [`Config::eager`]). A [`Store`] owns instances and everything they are linked to; handles such
 //! as [`Func`] and [`Memory`] are small, copyable, and valid with their store only: using one
-//! with another store panics. Guests get nothing that is not given to them through imports.
+//! with another store panics. An instance lives until its store is dropped or until it is let go
+//! ([`Instance::release`]) and nothing needs it any more; handles of what was freed with it answer
+//! an error, or panic where no error can be answered. Guests get nothing that is not given to them through imports.
 //!
 //! This crate does not know WASI: the world crates (`wasmoor-wasi-p1`) add it to a [`Linker`].
 
@@ -42,6 +44,7 @@ mod entities;
 mod exception;
 mod func;
 mod func_types;
+mod handle;
 mod instance;
 mod linker;
 mod module;

@@ -2,10 +2,11 @@
 
 use crate::entities::Extern;
 use crate::func::{Func, IntoFunc, untyped_definition};
+use crate::handle::check;
 use crate::instance::Instance;
 use crate::module::Module;
 use crate::shared::SharedMemory;
-use crate::store::{AsContext, AsContextMut, Caller, check_store};
+use crate::store::{AsContext, AsContextMut, Caller};
 use crate::{Engine, Error, FuncType, Result, Val};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -104,7 +105,7 @@ impl<T: 'static> Linker<T> {
     /// Defines something of a store.
     ///
     /// # Errors
-    /// When the name is defined already.
+    /// When the name is defined already, or the item was freed.
     ///
     /// # Panics
     /// When the item belongs to another store.
@@ -116,9 +117,7 @@ impl<T: 'static> Linker<T> {
         item: impl Into<Extern>,
     ) -> Result<&mut Self> {
         let item = item.into();
-        if let Some(owner) = item.owner() {
-            check_store(owner, store.as_context().inner());
-        }
+        item.check(store.as_context().inner())?;
         self.insert(module, name, Definition::Extern(item))
     }
 
@@ -193,13 +192,14 @@ impl<T: 'static> Linker<T> {
     /// Defines all exports of an instance under a module name.
     ///
     /// # Errors
-    /// When one of the names is defined already.
+    /// When one of the names is defined already, or the instance was freed.
     pub fn instance(
         &mut self,
         store: impl AsContext<Data = T>,
         module: &str,
         instance: Instance,
     ) -> Result<&mut Self> {
+        check(&instance, store.as_context().inner())?;
         for (name, item) in instance.exports(&store) {
             self.insert(module, &name, Definition::Extern(item))?;
         }
@@ -258,11 +258,9 @@ impl<T: 'static> Linker<T> {
     fn realize(store: &mut impl AsContextMut<Data = T>, definition: &Definition) -> Extern {
         match definition {
             Definition::Extern(item) => item.clone(),
-            Definition::HostFunc(func, ty) => Extern::Func(Func::from_definition(
-                store.as_context_mut().inner(),
-                func,
-                ty.clone(),
-            )),
+            Definition::HostFunc(func, ty) => {
+                Extern::Func(Func::from_linked(store.as_context_mut().inner(), func, ty.clone()))
+            }
         }
     }
 

@@ -20,7 +20,8 @@ use wasmoor_runtime as runtime;
 use wasmoor_runtime::store::StoreId;
 use wasmoor_runtime::{InstanceId, MemoryEntity, StoreInner};
 
-/// Owns instances and everything they are linked to, and the host's data `T`.
+/// Owns instances and everything they are linked to, and the host's data `T`. What the host makes in
+/// it (functions, memories, tables, globals, tags) goes with the store.
 ///
 /// One thread at a time runs a store's guests; a store may move between threads when `T: Send`.
 #[derive(Debug)]
@@ -87,6 +88,21 @@ impl<T> Store<T> {
     /// Limits what the store's guests may take from now on. What they have is kept.
     pub fn set_limits(&mut self, limits: StoreLimits) {
         self.as_context_mut().inner().meter.limits = limits;
+    }
+
+    /// Frees instances that were let go ([`crate::Instance::release`]) and are needed no more; how many.
+    ///
+    /// Only of use where they were let go while a guest ran, or were needed then: releasing an
+    /// instance does the same.
+    pub fn free_released(&mut self) -> usize {
+        self.as_context_mut().inner().free_released(&[])
+    }
+
+    /// Instances that have not been freed.
+    #[must_use]
+    pub fn instances_living(&self) -> usize {
+        // SAFETY: see the head of this file.
+        unsafe { self.store.as_ref().inner.instances_living() }
     }
 
     /// What the guests have taken.

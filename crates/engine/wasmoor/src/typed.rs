@@ -8,7 +8,8 @@
 use crate::Result;
 use crate::func::Func;
 use crate::func_types::{HostCall, WasmParams, WasmResults, is_integers};
-use crate::store::{AsContextMut, check_store};
+use crate::handle::check;
+use crate::store::AsContextMut;
 use std::marker::PhantomData;
 use wasmoor_runtime as runtime;
 
@@ -46,13 +47,13 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     /// Calls the function.
     ///
     /// # Errors
-    /// A trap, or an error of a host function.
+    /// A trap, or an error of a host function. When the function's instance was freed.
     ///
     /// # Panics
     /// With another store than the function's, and when a host function panics.
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let mut store = store.as_context_mut();
-        check_store(self.func.store, store.inner());
+        check(&self.func, store.inner())?;
         let mut call = HostCall::new();
         params.store(&mut call, store.inner(), R::NEEDS_AREA)?;
         let inner = store.inner_ptr();

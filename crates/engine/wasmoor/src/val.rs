@@ -1,12 +1,13 @@
 //! Values at the border.
 
+use crate::handle::check;
 use crate::store::{AsContext, AsContextMut, check_store};
 use crate::{ExnRef, Func};
 use crate::{Result, ValType};
 use std::any::Any;
 use wasmoor_abi::RefFamily;
 use wasmoor_runtime::store::StoreId;
-use wasmoor_runtime::{self as runtime, AnyRefId, ExternRefId};
+use wasmoor_runtime::{self as runtime, AnyRefId, ExternRefId, StoreInner};
 
 /// A WebAssembly value.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +68,10 @@ impl Val {
         }
     }
 
-    /// The runtime's form, if references belong to this store.
-    pub(crate) fn to_runtime(self, store: StoreId) -> Result<runtime::Val> {
+    /// The runtime's form, if references belong to this store and functions are not gone.
+    pub(crate) fn to_runtime(self, store: &StoreInner) -> Result<runtime::Val> {
         let same = |owner| {
-            if owner == store {
+            if owner == store.id() {
                 Ok(())
             } else {
                 Err(runtime::Error::usage("a reference belongs to another store"))
@@ -83,7 +84,9 @@ impl Val {
             Val::F64(bits) => runtime::Val::F64(bits),
             Val::V128(bits) => runtime::Val::V128(bits),
             Val::FuncRef(func) => {
-                runtime::Val::Func(func.map(|f| same(f.store).map(|()| f.ptr)).transpose()?)
+                let living =
+                    |f: Func| same(f.store).and_then(|()| check(&f, store)).map(|()| f.ptr);
+                runtime::Val::Func(func.map(living).transpose()?)
             }
             Val::ExternRef(object) => {
                 runtime::Val::Extern(object.map(|o| same(o.store).map(|()| o.id)).transpose()?)
@@ -95,14 +98,16 @@ impl Val {
         })
     }
 
-    pub(crate) fn from_runtime(value: runtime::Val, store: StoreId) -> Val {
+    /// The API's form of a value of this store.
+    pub(crate) fn from_runtime(value: runtime::Val, inner: &StoreInner) -> Val {
+        let store = inner.id();
         match value {
             runtime::Val::I32(value) => Val::I32(value),
             runtime::Val::I64(value) => Val::I64(value),
             runtime::Val::F32(bits) => Val::F32(bits),
             runtime::Val::F64(bits) => Val::F64(bits),
             runtime::Val::V128(bits) => Val::V128(bits),
-            runtime::Val::Func(func) => Val::FuncRef(func.map(|ptr| Func { store, ptr })),
+            runtime::Val::Func(func) => Val::FuncRef(func.map(|ptr| Func::new_in(inner, ptr))),
             runtime::Val::Extern(object) => {
                 Val::ExternRef(object.map(|id| ExternRef { store, id }))
             }
