@@ -22,6 +22,7 @@
 //! fault  FaultContext, install(handler), prepare_thread()
 //! thread lower_priority()
 //! stack  current_thread() -> address range
+//! memory_limit bytes()                          that the process may take, if any limit is known
 //! kick   Thread, KickContext, install(handler), current_thread()
 //! fork   fork() -> raw fork without hooks
 //! signals forward(signals) -> pipe, restore(signals), end_by(signal), hold(signals) -> guard
@@ -44,6 +45,7 @@ pub mod file_image;
 pub mod fork;
 pub mod image;
 pub mod kick;
+pub mod memory_limit;
 pub mod pagemap;
 pub mod poll;
 pub mod signals;

@@ -36,7 +36,7 @@ pub use creator::{
 pub use dense::DenseArena;
 pub use image::{MemoryImage, folded_range};
 pub use linear::{GrowError, LinearMemory, MemoryError};
-pub use mode::{choose_clamped64, choose_memory_mode, choose_pool_memory_mode};
+pub use mode::{choose_clamped64, choose_memory_mode, choose_pool_memory_mode, memories_kept_max};
 pub use parking::{ParkingLot, Waited, Waiter};
 pub use plan::MemoryPlan;
 pub use reset::{ResetDone, ResetMethod};

@@ -2,8 +2,10 @@
 
 use crate::claim::Claim;
 use crate::plan::{clamp_reservation, guard_reservation};
+use crate::reset::OWN_PAGES_MAX;
 use wasmoor_abi::{MemoryMode, MemoryType, Tunables};
-use wasmoor_sys::vm::Reservation;
+use wasmoor_sys::memory_limit;
+use wasmoor_sys::vm::{self, Reservation};
 
 /// Memories with guards that a process should have room for before it relies on guards.
 const MEMORIES_MIN: usize = 8;
@@ -31,6 +33,18 @@ pub fn choose_clamped64(slots_max: Option<usize>) -> bool {
         .is_some_and(|len| Claim::is_possible(len) && Reservation::new(len).is_ok())
 }
 
+/// Memories that may keep pages while nobody uses them: with the most that each may keep, they all
+/// have an eighth of what the process may take.
+#[must_use]
+pub fn memories_kept_max() -> u32 {
+    memory_limit::bytes().map_or(u32::MAX, kept_max)
+}
+
+fn kept_max(bytes: u64) -> u32 {
+    let kept = bytes / 8 / (OWN_PAGES_MAX * vm::page_bytes()) as u64;
+    u32::try_from(kept).unwrap_or(u32::MAX)
+}
+
 /// The answer is found by trying, so it takes every limit into account: `RLIMIT_AS`, short
 /// addresses, what is in use already. It costs two system calls; ask once per engine.
 fn choose(memories: usize) -> MemoryMode {
@@ -47,4 +61,19 @@ fn is_granted(guard_bytes: u64, memories: usize) -> bool {
     guard_reservation(&ty, guard_bytes)
         .and_then(|len| len.checked_mul(memories))
         .is_some_and(|len| Reservation::new(len).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_a_part_of_what_there_is() {
+        let memory = (OWN_PAGES_MAX * vm::page_bytes()) as u64;
+        let rows = [(8 * memory * 1000, 1000), (8 * memory, 1), (8 * memory - 1, 0), (0, 0)];
+        for (bytes, expected) in rows {
+            assert_eq!(kept_max(bytes), expected, "{bytes} bytes");
+        }
+        assert!(kept_max(u64::MAX) > 1 << 30);
+    }
 }

@@ -63,7 +63,7 @@ const COPY_BYTES_MAX: usize = 16 << 10;
 /// ... or up to this length where pages cannot be found.
 const COPY_UNSCANNED_BYTES_MAX: usize = 256 << 10;
 /// Pages that a memory keeps.
-const OWN_PAGES_MAX: usize = 512;
+pub(crate) const OWN_PAGES_MAX: usize = 512;
 /// Below this number it does not matter that most are unchanged.
 const OWN_PAGES_FEW: usize = 32;
 /// So many resets in a row must find most pages unchanged before they are given up.

@@ -41,6 +41,8 @@ pub struct PoolConfig {
     pub is_strict: bool,
     /// Shards, at least 1.
     pub shards: u32,
+    /// Where more slots than this are unused in a shard, memories that are reset keep no pages.
+    pub kept_per_shard_max: u32,
 }
 
 /// What a pool does and did.
@@ -282,10 +284,10 @@ impl Lease {
 
     /// Where many slots are unused, they keep no pages.
     fn reset_method(&self) -> ResetMethod {
-        const KEPT_PER_SHARD_MAX: u32 = 128;
+        let kept_max = self.pool.config.kept_per_shard_max;
         let warm = self.pool.shards[self.shard as usize].warm.load(Ordering::Relaxed);
         match self.pool.config.reset {
-            ResetMethod::Auto if warm >= KEPT_PER_SHARD_MAX => ResetMethod::Decommit,
+            ResetMethod::Auto if warm >= kept_max => ResetMethod::Decommit,
             method => method,
         }
     }

@@ -45,14 +45,14 @@ pub enum MemoryChoice {
 
 /// Where instances get their memories and tables.
 ///
-/// With a pool, what an instance leaves behind is cleaned when its store is dropped and serves the
-/// next instance, best of all one of the same module: making an instance then asks nothing of the
-/// system.
+/// With a pool, what an instance leaves behind is cleaned when it is freed ([`crate::Instance::release`])
+/// or its store is dropped, and serves the next instance, best of all one of the same module: making an
+/// instance then asks nothing of the system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Allocation {
-    /// Everything is mapped when an instance is made and unmapped when its store is dropped: for
-    /// programs that make few instances.
+    /// Everything is mapped when an instance is made and unmapped when it is freed: for programs that
+    /// make few instances.
     OnDemand,
     /// A pool; the default.
     Pool(Pool),
@@ -148,14 +148,19 @@ impl Pool {
     }
 
     fn config(&self) -> PoolConfig {
+        /// Where there is memory enough.
+        const KEPT_PER_SHARD_MAX: u32 = 128;
         let threads = || std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+        let shards = self.shards.unwrap_or_else(threads);
         PoolConfig {
             slots_max: self.slots_max,
             warm_max: self.warm_max,
             reset: self.reset,
             dense_bytes: self.dense_bytes,
             is_strict: self.is_strict,
-            shards: self.shards.unwrap_or_else(threads),
+            shards,
+            kept_per_shard_max: KEPT_PER_SHARD_MAX
+                .min(wasmoor_memory::memories_kept_max() / shards.max(1)),
         }
     }
 }

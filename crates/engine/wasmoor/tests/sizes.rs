@@ -477,3 +477,29 @@ fn one_more_than_the_limit_is_an_error() {
         }
     }
 }
+
+/// A pool of a process that has little memory keeps no pages for more than a few unused slots.
+#[test]
+#[cfg(target_os = "linux")]
+fn baseline_pools_keep_little_where_there_is_little() {
+    with_address_space("baseline_pools_keep_little_where_there_is_little", 512 << 20, || {
+        let mut pool = Pool::new();
+        pool.shards(Some(1));
+        let mut config = Config::new();
+        config.tier(Tier::Baseline).memory(MemoryChoice::Checked);
+        let engine = Engine::new(config.allocation(Allocation::Pool(pool))).expect("an engine");
+        let module =
+            Module::new(&engine, r#"(module (memory (export "m") 10 10))"#).expect("a module");
+        let make = |_| {
+            let mut store = Store::new(&engine, ()).expect("a store");
+            let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
+            let memory = instance.get_memory(&store, "m").expect("an export");
+            memory.write(&mut store, 70_000, b"written").expect("in bounds");
+            store
+        };
+        drop((0..110).map(make).collect::<Vec<_>>());
+        let stats = engine.pool_stats().unwrap_or_default();
+        assert_eq!(stats.warm, 110, "fewer than may keep pages elsewhere: {stats:?}");
+        assert!(stats.decommitted > 30 && stats.decommitted < 110, "{stats:?}");
+    });
+}

@@ -5,6 +5,7 @@ pub(crate) mod fault;
 pub(crate) mod fork;
 pub(crate) mod image;
 pub(crate) mod kick;
+pub(crate) mod memory_limit;
 pub(crate) mod pagemap;
 pub(crate) mod signals;
 pub(crate) mod stack;

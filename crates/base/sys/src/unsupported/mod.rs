@@ -7,6 +7,7 @@ pub(crate) mod fault;
 pub(crate) mod fork;
 pub(crate) mod image;
 pub(crate) mod kick;
+pub(crate) mod memory_limit;
 pub(crate) mod pagemap;
 pub(crate) mod signals;
 pub(crate) mod stack;
@@ -35,6 +36,7 @@ mod tests {
             super::kick::current_thread().unwrap_err().kind(),
         ];
         assert_eq!(kinds, [std::io::ErrorKind::Unsupported; 8]);
+        assert!(super::memory_limit::bytes().is_none());
         assert!(super::stack::current_thread().is_empty());
         assert!(super::vm::page_bytes().is_power_of_two());
     }
