@@ -11,25 +11,8 @@ name=$1
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# A thread begins here: its stack is in the first word of what it was started with.
-cat > "$work/start.s" <<'S'
-	.globaltype	__stack_pointer, i32
-	.functype	run_thread (i32, i32) -> ()
-	.export_name	wasi_thread_start, wasi_thread_start
-	.globl	wasi_thread_start
-	.type	wasi_thread_start,@function
-wasi_thread_start:
-	.functype	wasi_thread_start (i32, i32) -> ()
-	local.get 1
-	i32.load 0
-	global.set __stack_pointer
-	local.get 0
-	local.get 1
-	call run_thread
-	end_function
-S
 flags="--target=wasm32-wasi -Wno-deprecated --sysroot=/usr -matomics -mbulk-memory -mmutable-globals"
-clang-22 $flags -c -o "$work/start.o" "$work/start.s"
+clang-22 $flags -c -o "$work/start.o" start.s
 clang-22 $flags ${X_FLAGS-} -O2 -Wall -Wno-unused-function -c -o "$work/$name.o" "$name.c"
 wasm-ld-22 -s --shared-memory --import-memory --export-memory --max-memory=67108864 --no-check-features \
     -z stack-size=262144 -L/usr/lib/wasm32-wasi -o "$name.wasm" /usr/lib/wasm32-wasi/crt1-command.o \

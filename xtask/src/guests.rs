@@ -108,7 +108,7 @@ fn sources() -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let mut sources = files(&folder, &["c", "cpp", "h", "sh"])?;
+    let mut sources = files(&folder, &["c", "cpp", "h", "s", "sh"])?;
     sources.extend(files(&folder.join(PACKAGE), &["rs", "toml", "lock", "sh"])?);
     Ok(sources)
 }
