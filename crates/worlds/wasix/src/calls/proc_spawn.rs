@@ -4,7 +4,7 @@ use super::Result;
 use super::programs::{Leave, List, Named, answer, engine_of_programs, start_child};
 use crate::abi::{Out, text};
 use crate::errno::Errno;
-use crate::image::{Image, Search};
+use crate::image::Image;
 use crate::link::Offers;
 use crate::program::Guest;
 use crate::thread::Thread;
@@ -42,14 +42,7 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
          dir: u32,
          dir_len: u32,
          out: u32| {
-            let named = Named {
-                name: [name, name_len],
-                args: [args, args_len],
-                envs: [0, 0],
-                search: Search::Both,
-                path: [0, 0],
-                lists: List::Lines,
-            };
+            let named = Named::new([name, name_len], [args, args_len], List::Lines);
             let is_confined = chroot != 0 || preopens_len != 0;
             spawn(caller, &named, is_confined, [stdin, stdout, stderr], [dir, dir_len], out)
         },

@@ -59,14 +59,9 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
                   search: u32,
                   path: u32,
                   path_len: u32| {
-                let named = Named {
-                    name: [name, name_len],
-                    args: [args, args_len],
-                    envs: [envs, envs_len],
-                    search: search_of(search),
-                    path: [path, path_len],
-                    lists,
-                };
+                let named = Named::new([name, name_len], [args, args_len], lists)
+                    .with_env([envs, envs_len])
+                    .searching(search, [path, path_len]);
                 exec(caller, named)
             },
         )?;
@@ -89,14 +84,9 @@ pub(crate) fn offer<T: Guest>(offers: &mut Offers<'_, T>) -> wasmoor::Result<()>
                   path: u32,
                   path_len: u32,
                   out: u32| {
-                let named = Named {
-                    name: [name, name_len],
-                    args: [args, args_len],
-                    envs: [envs, envs_len],
-                    search: search_of(search),
-                    path: [path, path_len],
-                    lists,
-                };
+                let named = Named::new([name, name_len], [args, args_len], lists)
+                    .with_env([envs, envs_len])
+                    .searching(search, [path, path_len]);
                 spawn(caller, named, [ops, ops_n], [signals, signals_n], out)
             },
         )?;
@@ -115,15 +105,31 @@ pub(super) enum List {
 
 /// Where a wish lies in memory: pairs of an address and a length.
 pub(super) struct Named {
-    pub(super) name: [u32; 2],
-    pub(super) args: [u32; 2],
-    pub(super) envs: [u32; 2],
-    pub(super) search: Search,
-    pub(super) path: [u32; 2],
-    pub(super) lists: List,
+    name: [u32; 2],
+    args: [u32; 2],
+    envs: [u32; 2],
+    search: Search,
+    path: [u32; 2],
+    lists: List,
 }
 
 impl Named {
+    /// A program by its name, here or in the directories of the variable, with the variables that there are.
+    pub(super) fn new(name: [u32; 2], args: [u32; 2], lists: List) -> Self {
+        Named { name, args, envs: [0, 0], search: Search::Both, path: [0, 0], lists }
+    }
+
+    /// With variables of its own.
+    fn with_env(self, envs: [u32; 2]) -> Self {
+        Named { envs, ..self }
+    }
+
+    /// Searched for as the flag of the call says, in these directories where there are any.
+    fn searching(self, flag: u32, path: [u32; 2]) -> Self {
+        let search = if flag == 0 { Search::Here } else { Search::Directories };
+        Named { search, path, ..self }
+    }
+
     pub(super) fn read(&self, memory: &GuestMemory<'_>) -> Result<Wish> {
         let [path, path_len] = self.path;
         Ok(Wish {
@@ -256,7 +262,7 @@ fn exec_or_end<T: Guest>(
     args: [u32; 2],
     envs: [u32; 2],
 ) -> Result<(), Error> {
-    let named = Named { name, args, envs, search: Search::Both, path: [0, 0], lists: List::Lines };
+    let named = Named::new(name, args, List::Lines).with_env(envs);
     match become_program(&mut caller, &named) {
         Ok(()) => Ok(()),
         Err(Leave::Leave(error)) => Err(error),
@@ -269,11 +275,6 @@ fn exec_or_end<T: Guest>(
             Ok(())
         }
     }
-}
-
-/// The flag of the calls that have one.
-fn search_of(flag: u32) -> Search {
-    if flag == 0 { Search::Here } else { Search::Directories }
 }
 
 /// Starts a program in a child, after these steps for it; puts the child's number.
