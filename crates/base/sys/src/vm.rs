@@ -226,9 +226,10 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        // It fails where the process has as many mappings as it may, and this is the middle of a larger
+        // one: then addresses are lost, and nothing else.
         // SAFETY: the range is ours and this is its last use.
-        let unmapped = unsafe { port::vm::unmap(self.base, self.len) };
-        debug_assert!(unmapped.is_ok(), "unmapping an own range cannot fail: {unmapped:?}");
+        let _ = unsafe { port::vm::unmap(self.base, self.len) };
     }
 }
 

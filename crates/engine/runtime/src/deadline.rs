@@ -24,6 +24,8 @@ static WATCHED: Mutex<Watched> =
 const KICK_INTERVAL: Duration = Duration::from_millis(2);
 /// The same while no store that something is asked of runs.
 const IDLE_INTERVAL: Duration = Duration::from_millis(20);
+/// Kicks where there is no watcher.
+const KICKS_ALONE: u32 = 10;
 static CHANGED: Condvar = Condvar::new();
 /// Process that has a watcher thread (a forked child has none), or 0.
 static WATCHED_PROCESS: AtomicU64 = AtomicU64::new(0);
@@ -64,18 +66,27 @@ impl Drop for Deadline {
 }
 
 /// Has the watcher kick the store's thread until its request is served or it has left wasm.
-pub(crate) fn kick_until_served(poll: &Arc<PollState>) -> std::io::Result<()> {
+pub(crate) fn kick_until_served(poll: &Arc<PollState>) {
     if !poll.kick() {
-        return Ok(());
+        return;
     }
-    start_watcher()?;
     let mut watched = lock();
     if !watched.kicks.iter().any(|other| std::ptr::eq(other.as_ptr(), Arc::as_ptr(poll))) {
         watched.kicks.push(Arc::downgrade(poll));
     }
     drop(watched);
-    CHANGED.notify_one();
-    Ok(())
+    if start_watcher().is_ok() {
+        CHANGED.notify_one();
+        return;
+    }
+    // The system has no thread left; the next request asks for one again. A kick that comes before the
+    // call that it should break off is in vain, so there are several.
+    for _ in 0..KICKS_ALONE {
+        std::thread::sleep(KICK_INTERVAL);
+        if !poll.kick() {
+            return;
+        }
+    }
 }
 
 fn lock() -> MutexGuard<'static, Watched> {

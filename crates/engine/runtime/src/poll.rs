@@ -168,8 +168,9 @@ impl PollState {
     fn request(&self, bits: u32) {
         self.request.fetch_or(bits, Ordering::SeqCst);
         self.armed.store(true, Ordering::Release);
-        let armed = self.region.as_ref().map(PollRegion::arm);
-        debug_assert!(!matches!(armed, Some(Err(_))), "protecting an own page cannot fail");
+        // A process that has as many mappings as it may gets no more: then the request waits for a kick, or
+        // for a host function to return; a sample is one less.
+        let _ = self.region.as_ref().map(PollRegion::arm);
         if bits & !REQUEST_SAMPLE != 0 {
             self.waiters.wake();
         }
@@ -324,9 +325,7 @@ impl InterruptHandle {
     fn send(&self, bits: u32) {
         if let Some(poll) = self.0.upgrade() {
             poll.request(bits);
-            // Without a watcher the guest still stops at its next poll, only blocking calls last.
-            let watched = crate::deadline::kick_until_served(&poll);
-            debug_assert!(watched.is_ok());
+            crate::deadline::kick_until_served(&poll);
         }
     }
 }
