@@ -11,6 +11,7 @@ use crate::random::{SharedRandom, SystemRandom};
 use crate::resolve::Resolver;
 use crate::table::DescriptorTable;
 use crate::working_dir::WorkingDir;
+use rustix::io::Result;
 use std::sync::Arc;
 
 /// The host's side of a guest.
@@ -64,6 +65,15 @@ impl Core {
 }
 
 impl Core {
+    /// Runs a call on paths, and again where a signal broke it off that is not for the guest: some
+    /// file systems wait for others. Such a call has done nothing.
+    ///
+    /// # Errors
+    /// Those of `call`; `EINTR` only when the guest must stop.
+    pub fn on_paths<T>(&self, mut call: impl FnMut(&Resolver) -> Result<T>) -> Result<T> {
+        self.guard.interrupt.retry(|| call(&self.resolver))
+    }
+
     /// Runs `work`, which forks, while no other thread changes what the child goes on with: what
     /// another thread holds at that moment stays held there for ever.
     pub fn hold<R>(&self, work: impl FnOnce() -> R) -> R {

@@ -698,7 +698,8 @@ impl Descriptor {
             return Err(Errno::FBIG);
         }
         let cost = |size| bytes.saturating_sub(size);
-        charge::growth(&*guard.meter, fd, cost, || ftruncate(fd, bytes))
+        let cut = || guard.interrupt.retry(|| ftruncate(fd, bytes));
+        charge::growth(&*guard.meter, fd, cost, cut)
     }
 
     /// Reserves space, growing the file if needed.

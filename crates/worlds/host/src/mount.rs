@@ -11,7 +11,7 @@
 use crate::stat::{FileKind, FileStat};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, statat};
-use rustix::io::{Errno, Result};
+use rustix::io::{Errno, Result, retry_on_intr};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -137,8 +137,9 @@ fn checked_guest_name(guest: String) -> std::result::Result<String, MountError> 
 fn open_directory(host: &Path) -> Result<OwnedFd> {
     // Canonical: a link in the last place was put there just now.
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match openat(CWD, host, flags | OFlags::RDONLY, Mode::empty()) {
-        Err(Errno::ACCESS) => openat(CWD, host, flags | OFlags::PATH, Mode::empty()),
+    let open = |how| retry_on_intr(|| openat(CWD, host, flags | how, Mode::empty()));
+    match open(OFlags::RDONLY) {
+        Err(Errno::ACCESS) => open(OFlags::PATH),
         result => result,
     }
 }
@@ -147,7 +148,7 @@ fn open_file(host: &Path) -> Result<Place> {
     // A canonical path of a file has both.
     let (parent, name) = host.parent().zip(host.file_name()).ok_or(Errno::INVAL)?;
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
-    let parent = openat(CWD, parent, flags, Mode::empty())?;
+    let parent = retry_on_intr(|| openat(CWD, parent, flags, Mode::empty()))?;
     let name = CString::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
     // Now rather than at the guest's first open.
     statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW)?;

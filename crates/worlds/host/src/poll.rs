@@ -130,8 +130,11 @@ fn wait<E: From<Errno>>(
     let mut waiting = Waiting::new(wishes);
     loop {
         let timeout_ns = waiting.timeout_ns(core, wishes)?;
-        let wait = || core.clocks.wait(&mut waiting.fds, timeout_ns);
-        core.guard.interrupt.retry(wait_once(wait))?;
+        match core.clocks.wait(&mut waiting.fds, timeout_ns) {
+            // A signal that is not for the guest: nobody has looked, also where the time is over.
+            Err(Errno::INTR) if !core.guard.interrupt.is_pending() => continue,
+            result => result?,
+        };
         let mut events = 0;
         let mut fds = waiting.fds.iter();
         for (index, wish) in (0u32..).zip(wishes) {
@@ -143,20 +146,6 @@ fn wait<E: From<Errno>>(
         if events > 0 {
             return Ok(());
         }
-    }
-}
-
-/// A signal that is not for the guest ends the wait early; the loop around it goes on with what is
-/// left of the time.
-fn wait_once(mut wait: impl FnMut() -> Result<usize>) -> impl FnMut() -> Result<usize> {
-    let mut signalled = false;
-    move || {
-        if signalled {
-            return Ok(0);
-        }
-        let result = wait();
-        signalled = result == Err(Errno::INTR);
-        result
     }
 }
 

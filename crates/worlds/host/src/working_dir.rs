@@ -73,7 +73,7 @@ impl WorkingDir {
         let at = At { node: mount.descriptor.node()?, path: &rest };
         let directory = files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, true)?;
         // Where links were on the way, the guest is where they lead, if it can be there.
-        let path = self.path_of(resolver, mount, &directory).unwrap_or(full);
+        let path = self.path_of(resolver, mount, &directory)?.unwrap_or(full);
         *self.path.write().unwrap_or_else(PoisonError::into_inner) = path;
         Ok(())
     }
@@ -87,20 +87,33 @@ impl WorkingDir {
         if directory.kind()? != FileKind::Directory {
             return Err(Errno::NOTDIR);
         }
-        let path = self.mounts.iter().find_map(|mount| self.path_of(resolver, mount, directory));
-        *self.path.write().unwrap_or_else(PoisonError::into_inner) = path.ok_or(Errno::NOENT)?;
+        let paths = self.mounts.iter().map(|mount| self.path_of(resolver, mount, directory));
+        let path = paths.filter_map(Result::transpose).next().ok_or(Errno::NOENT)??;
+        *self.path.write().unwrap_or_else(PoisonError::into_inner) = path;
         Ok(())
     }
 
     /// The guest's path of an open directory by way of a mount, if one leads to it.
-    fn path_of(&self, resolver: &Resolver, mount: &Mounted, directory: &Node) -> Option<Vec<u8>> {
-        let rest = beneath_mount(mount.descriptor.node().ok()?, directory)?;
+    ///
+    /// # Errors
+    /// When that cannot be found out now.
+    fn path_of(
+        &self,
+        resolver: &Resolver,
+        mount: &Mounted,
+        directory: &Node,
+    ) -> Result<Option<Vec<u8>>> {
+        let Some(rest) = beneath_mount(mount.descriptor.node()?, directory) else {
+            return Ok(None);
+        };
         let path = normal(&mount.name, &rest);
-        let (covering, rest, _) = self.find(&path).ok()?;
-        let at = At { node: covering.descriptor.node().ok()?, path: &rest };
-        let found = files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, false).ok()?;
-        // Another mount may cover the path, or another directory have got its name.
-        is_same(&found, directory).then_some(path)
+        let Ok((covering, rest, _)) = self.find(&path) else { return Ok(None) };
+        let at = At { node: covering.descriptor.node()?, path: &rest };
+        match files::open(resolver, at, OFlags::PATH | OFlags::DIRECTORY, false) {
+            Err(error @ (Errno::INTR | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(error),
+            // Another mount may cover the path, or another directory have got its name.
+            found => Ok(found.is_ok_and(|found| is_same(&found, directory)).then_some(path)),
+        }
     }
 
     /// The mount in which a path lies, absolute or relative to here, and the path from there on.

@@ -17,6 +17,8 @@ use wasmoor_abi::limits::MODULE_BYTES_MAX;
 use wasmoor_host::files::{self, At};
 use wasmoor_host::{Permit, Resource, Rights};
 
+/// Errors that say nothing about the file.
+const SHORTAGES: [Host; 4] = [Host::INTR, Host::MFILE, Host::NFILE, Host::NOMEM];
 /// Where programs are looked for without a list of directories.
 const DIRECTORIES: &[u8] = b"/bin:/usr/bin";
 /// Scripts whose programs are scripts.
@@ -166,6 +168,8 @@ fn look_for(
         match open(thread, path) {
             Ok(file) => return Ok(file),
             Err(other) if [Host::NOENT, Host::NOTDIR].map(Errno::from).contains(&other) => {}
+            // Whether it lies here is not known: another one of the name would be the wrong one.
+            Err(other) if SHORTAGES.map(Errno::from).contains(&other) => return Err(other),
             Err(other) => error = other,
         }
     }
@@ -178,7 +182,8 @@ fn open(thread: &Thread, path: &[u8]) -> Result<File, Errno> {
     let (directory, rest) = thread.wasi().locate(path, Rights::PATH_OPEN)?;
     let at = At { node: directory.node()?, path: &rest };
     // Without waiting for what is no file.
-    let node = files::open(&core.resolver, at, OFlags::RDONLY | OFlags::NONBLOCK, true)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let node = core.on_paths(|resolver| files::open(resolver, at, flags, true))?;
     let file = node.opened().ok_or(Errno::from(Host::ACCESS))?;
     let about = fstat(file)?;
     if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {

@@ -96,11 +96,12 @@ impl FdOp {
             FdOp::Open(open) => open.apply(thread),
             FdOp::ChangeDir(path) => {
                 let dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
-                Ok(dir.change(&core.resolver, path)?)
+                Ok(core.on_paths(|resolver| dir.change(resolver, path))?)
             }
             FdOp::ChangeToDir(fd) => {
                 let dir = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
-                Ok(dir.change_to(&core.resolver, &*core.table.get(*fd)?)?)
+                let to = core.table.get(*fd)?;
+                Ok(core.on_paths(|resolver| dir.change_to(resolver, &to))?)
             }
             FdOp::Unknown => Err(Host::NOTSUP.into()),
         }

@@ -67,6 +67,9 @@ impl Network {
     ) -> Result<()> {
         let timeout_ns = own.timeout(Wait::Connect);
         let waits = !fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
+        if own.family == Family::Unix {
+            return wait_turn(guard, fd, to, timeout_ns.filter(|_| waits));
+        }
         if !waits || timeout_ns.is_none() {
             return match connect(fd, to) {
                 // It goes on without us; to ask again would be an error.
@@ -80,9 +83,7 @@ impl Network {
         let result = connect(fd, to);
         options::set_time(fd, options::Time::Send, send_ns)?;
         match result {
-            Err(Errno::INPROGRESS | Errno::AGAIN | Errno::INTR) => {
-                wait_connected(guard, fd, timeout_ns)
-            }
+            Err(Errno::INPROGRESS | Errno::INTR) => wait_connected(guard, fd, timeout_ns),
             result => result,
         }
     }
@@ -135,6 +136,27 @@ fn finish(own: &Socket, result: Result<()>) -> Result<()> {
         Err(_) => own.has_failed.store(true, Ordering::Relaxed),
     }
     result
+}
+
+/// Connects to a file: at once, or when the listener has room. What is broken off has not begun.
+fn wait_turn(
+    guard: &Guard,
+    fd: BorrowedFd<'_>,
+    to: &SocketAddrAny,
+    timeout_ns: Option<u64>,
+) -> Result<()> {
+    let Some(timeout_ns) = timeout_ns else { return guard.interrupt.retry(|| connect(fd, to)) };
+    // The kernel takes the time for sending, which the guest may have set to another.
+    let send_ns = options::time(fd, options::Time::Send)?;
+    let start = std::time::Instant::now();
+    let result = guard.interrupt.retry(|| {
+        // No truncation: 500 years are fewer nanoseconds.
+        let left_ns = timeout_ns.saturating_sub(start.elapsed().as_nanos() as u64);
+        options::set_time(fd, options::Time::Send, Some(left_ns))?;
+        connect(fd, to)
+    });
+    options::set_time(fd, options::Time::Send, send_ns)?;
+    result.map_err(|error| if error == Errno::AGAIN { Errno::TIMEDOUT } else { error })
 }
 
 /// Waits for a connection that is under way.

@@ -210,6 +210,46 @@ fn blocking_calls_end_with_the_guest_and_not_before() {
     });
 }
 
+/// A listener that has no room lets wait: neither a signal nor the end of the time is a connection.
+#[test]
+fn files_that_have_no_room_are_waited_for() {
+    let network = network("*");
+    let dir = tempfile::tempdir().unwrap();
+    let (path, directory) = (dir.path().join("name"), rustix::fs::OFlags::PATH);
+    let opened = |path| rustix::fs::open(path, directory, rustix::fs::Mode::empty()).unwrap();
+    let open = || network.open(&guard(), Family::Unix, Carries::Stream).unwrap();
+    let listener = open();
+    network.bind_path(&guard(), &listener, opened(dir.path()), b"name", b"/name").unwrap();
+    network.listen(&listener, 0).unwrap();
+    let file = opened(&path);
+    let connect =
+        |guard: &Guard, client: &Descriptor| network.connect_path(guard, client, file.as_fd());
+    let first = open();
+    connect(&guard(), &first).unwrap();
+
+    let timed = open();
+    socket::companion(&timed).unwrap().unwrap().set_timeout(Wait::Connect, Some(50_000_000));
+    let start = Instant::now();
+    let ended = crate::interrupt::tests::interrupted(|| connect(&guard(), &timed));
+    assert_eq!(ended, Err(Errno::TIMEDOUT));
+    assert!(start.elapsed() >= Duration::from_millis(50));
+    let stop = Guard { interrupt: crate::Interrupt::new(|| true), ..guard() };
+    let ended = crate::interrupt::tests::interrupted(|| connect(&stop, &open()));
+    assert_eq!(ended, Err(Errno::INTR));
+
+    let waits = open();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(60));
+            network.accept(&guard(), &listener, false).unwrap();
+        });
+        crate::interrupt::tests::interrupted(|| connect(&guard(), &waits)).unwrap();
+    });
+    let (server, _) = network.accept(&guard(), &listener, false).unwrap();
+    send(&network, &waits, b"x", Target::Connected).unwrap();
+    assert_eq!(receive(&network, &server, 9).unwrap().0, b"x");
+}
+
 #[test]
 fn datagrams_stay_whole() {
     let network = network("*");

@@ -83,6 +83,15 @@ struct Entry {
     refused: Option<Errno>,
 }
 
+/// What the kernel told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looked {
+    /// Only of what is in the list.
+    Here,
+    /// Also of what is not in it any more.
+    Stale,
+}
+
 impl PollSet {
     /// Nothing polled yet.
     #[must_use]
@@ -138,7 +147,11 @@ impl PollSet {
             }
         }
         self.version = version;
-        self.tell_kernel()?;
+        if self.tell_kernel().is_err() {
+            // To wait needs neither a descriptor nor memory: only to be quick the next time does.
+            self.start_anew();
+            return poll_counting(Bytes::Some, core, count, interest, report);
+        }
         self.wait(core, earliest_ns, &mut report)
     }
 
@@ -306,14 +319,17 @@ impl PollSet {
             entry.unregister(&kernel);
             self.free.push(index);
         }
+        let mut is_short = false;
         for index in kept {
             let entry = &mut self.entries[index as usize];
             self.refused -= u32::from(entry.refused.is_some());
             entry.register(&kernel, index);
             self.refused += u32::from(entry.refused.is_some());
+            // As many entries as there may be, or no memory: that is not about the descriptor.
+            is_short |= matches!(entry.refused, Some(Errno::NOMEM | Errno::NOSPC));
         }
         self.kernel = Some(kernel);
-        Ok(())
+        if is_short { Err(Errno::NOMEM) } else { Ok(()) }
     }
 
     fn wait<E: From<Errno>>(
@@ -322,16 +338,19 @@ impl PollSet {
         earliest_ns: Option<u64>,
         report: &mut impl FnMut(u32, Event) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let mut timeout_ns = if self.at_once + self.refused > 0 { Some(0) } else { earliest_ns };
+        let mut left_ns = earliest_ns;
         loop {
-            if self.listen(core, timeout_ns)? {
+            let timeout_ns = if self.at_once + self.refused > 0 { Some(0) } else { left_ns };
+            let looked = self.listen(core, timeout_ns)?;
+            if looked == Some(Looked::Stale) {
                 self.start_anew();
                 self.tell_kernel()?;
             }
-            if self.report_all(core, report)? > 0 {
+            // Where nobody has looked, what is ready may be there although the time is over.
+            if looked.is_some() && self.report_all(core, report)? > 0 {
                 return Ok(());
             }
-            timeout_ns = self.clocks_left(core)?;
+            left_ns = self.clocks_left(core)?;
         }
     }
 
@@ -340,14 +359,14 @@ impl PollSet {
         self.wishes.iter().try_fold(None, |earliest_ns, wish| earlier(core, earliest_ns, wish))
     }
 
-    /// Waits once and notes what is ready; true when the kernel told of what is not in the list.
-    fn listen(&mut self, core: &Core, timeout_ns: Option<u64>) -> Result<bool> {
+    /// Waits once and notes what is ready; `None` when a signal ended that which is not for the guest.
+    fn listen(&mut self, core: &Core, timeout_ns: Option<u64>) -> Result<Option<Looked>> {
         let Some(kernel) = &self.kernel else { return Err(Errno::IO) };
         let mut buffer = [MaybeUninit::<epoll::Event>::uninit(); EVENTS_MAX];
         let Some(got) = listen_once(core, kernel, &mut buffer, timeout_ns)? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let mut has_stale = false;
+        let mut looked = Looked::Here;
         for event in got {
             let (flags, data) = (event.flags, event.data);
             // Truncation splits the mark.
@@ -356,10 +375,10 @@ impl PollSet {
                 Some(entry) if entry.generation == generation && entry.kernel.is_some() => {
                     entry.ready = flags;
                 }
-                _ => has_stale = true,
+                _ => looked = Looked::Stale,
             }
         }
-        Ok(has_stale)
+        Ok(Some(looked))
     }
 
     /// Reports each wish that came true, in order; returns how many.

@@ -125,8 +125,8 @@ impl Checked {
         let core = &ctx.core;
         let at = start.at()?;
         let meter = &*core.guard.meter;
-        let open = || charge::open(meter, &core.resolver, at, self.flags, self.follow);
-        let opened = core.guard.interrupt.retry(open)?;
+        let open = |resolver: &_| charge::open(meter, resolver, at, self.flags, self.follow);
+        let opened = core.on_paths(open)?;
         Ok(Descriptor::opened(&start.directory, opened, self.wanted, self.inheriting))
     }
 }

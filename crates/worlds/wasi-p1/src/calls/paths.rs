@@ -119,7 +119,7 @@ pub fn path_create_directory(
     path_len: u32,
 ) -> Result {
     on_path(ctx, memory, ([fd, path, path_len], Rights::PATH_CREATE_DIRECTORY), |core, at| {
-        creation(core, 0, || files::create_directory(&core.resolver, at))
+        creation(core, 0, || core.on_paths(|resolver| files::create_directory(resolver, at)))
     })
 }
 
@@ -150,7 +150,8 @@ pub(crate) fn filestat_of_path(
     let follow = follows(flags)?;
     let out = Out::new(memory, out, version.filestat_bytes())?;
     let start = start.path(ctx, memory, [path, path_len])?;
-    version.put_filestat(out, &files::stat(&ctx.core.resolver, start.at()?, follow)?);
+    let at = start.at()?;
+    version.put_filestat(out, &ctx.core.on_paths(|resolver| files::stat(resolver, at, follow))?);
     Ok(())
 }
 
@@ -173,7 +174,8 @@ pub fn path_filestat_set_times(
     let start = directory(ctx, fd, Rights::PATH_FILESTAT_SET_TIMES)?;
     let (follow, times) = (follows(flags)?, timestamps(accessed, modified, time_flags)?);
     let start = start.path(ctx, memory, [path, path_len])?;
-    Ok(files::set_times(&ctx.core.resolver, start.at()?, &times, follow)?)
+    let at = start.at()?;
+    Ok(ctx.core.on_paths(|resolver| files::set_times(resolver, at, &times, follow))?)
 }
 
 /// Makes a second name for a file.
@@ -198,7 +200,7 @@ pub fn path_link(
     let old = ([old_fd, old_path, old_path_len], Rights::PATH_LINK_SOURCE);
     let new = ([new_fd, new_path, new_path_len], Rights::PATH_LINK_TARGET);
     on_paths(ctx, memory, old, new, |core, from, to| {
-        creation(core, 0, || files::link(&core.resolver, from, to))
+        creation(core, 0, || core.on_paths(|resolver| files::link(resolver, from, to)))
     })
 }
 
@@ -220,7 +222,8 @@ pub fn path_readlink(
     let out = Out::for_u32(memory, used)?;
     let room = memory.slice(buf, buf_len)?;
     let start = start.path(ctx, memory, [path, path_len])?;
-    let target = files::read_link(&ctx.core.resolver, start.at()?)?;
+    let at = start.at()?;
+    let target = ctx.core.on_paths(|resolver| files::read_link(resolver, at))?;
     out.put_count(room.copy_from(target.to_bytes()))
 }
 
@@ -236,7 +239,7 @@ pub fn path_remove_directory(
     path_len: u32,
 ) -> Result {
     on_path(ctx, memory, ([fd, path, path_len], Rights::PATH_REMOVE_DIRECTORY), |core, at| {
-        files::remove_directory(&core.resolver, at)
+        core.on_paths(|resolver| files::remove_directory(resolver, at))
     })
 }
 
@@ -256,7 +259,9 @@ pub fn path_rename(
 ) -> Result {
     let old = ([fd, old_path, old_path_len], Rights::PATH_RENAME_SOURCE);
     let new = ([new_fd, new_path, new_path_len], Rights::PATH_RENAME_TARGET);
-    on_paths(ctx, memory, old, new, |core, from, to| files::rename(&core.resolver, from, to))
+    on_paths(ctx, memory, old, new, |core, from, to| {
+        core.on_paths(|resolver| files::rename(resolver, from, to))
+    })
 }
 
 /// Creates a symbolic link with the text `old_path`.
@@ -277,7 +282,7 @@ pub fn path_symlink(
     let target = text_from_guest(memory.slice(old_path, old_path_len)?)?;
     let start = start.path(ctx, memory, [new_path, new_path_len])?;
     let at = start.at()?;
-    let create = || files::symlink(&ctx.core.resolver, &target, at);
+    let create = || ctx.core.on_paths(|resolver| files::symlink(resolver, &target, at));
     Ok(creation(&ctx.core, target.len(), create)?)
 }
 
@@ -294,6 +299,6 @@ pub fn path_unlink_file(
     path_len: u32,
 ) -> Result {
     on_path(ctx, memory, ([fd, path, path_len], Rights::PATH_UNLINK_FILE), |core, at| {
-        files::unlink(&core.resolver, at)
+        core.on_paths(|resolver| files::unlink(resolver, at))
     })
 }

@@ -35,7 +35,8 @@ fn working_dir(thread: &Thread) -> Result<&WorkingDir> {
 /// Goes to a directory.
 fn chdir(thread: &Thread, memory: &GuestMemory<'_>, path: u32, path_len: u32) -> Result {
     let path = text(memory, path, path_len, PATH_BYTES_MAX as u32)?;
-    Ok(working_dir(thread)?.change(&thread.core().resolver, &path)?)
+    let here = working_dir(thread)?;
+    Ok(thread.core().on_paths(|resolver| here.change(resolver, &path))?)
 }
 
 /// The path of the current directory, with a NUL if there is room. The number at `path_len` is the

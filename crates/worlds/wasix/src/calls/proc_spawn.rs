@@ -79,7 +79,7 @@ fn spawn<T: Guest>(
             if dir != b"." {
                 let core = thread.core();
                 let here = core.working_dir.as_deref().ok_or(Errno::from(Host::NOENT))?;
-                here.change(&core.resolver, &dir)?;
+                core.on_paths(|resolver| here.change(resolver, &dir))?;
             }
             Image::find(thread, &engine, wish)
         };

@@ -51,5 +51,6 @@ pub(super) fn socket(ctx: &WasiCtx, path: &[u8]) -> Result<OwnedFd> {
 fn open(ctx: &WasiCtx, path: &[u8], rights: Rights, flags: OFlags) -> Result<Node> {
     let (mount, path) = ctx.locate(path, rights)?;
     let at = At { node: mount.node()?, path: &path };
-    Ok(files::open(&ctx.core().resolver, at, flags | OFlags::CLOEXEC, true)?)
+    let open = |resolver: &_| files::open(resolver, at, flags | OFlags::CLOEXEC, true);
+    Ok(ctx.core().on_paths(open)?)
 }
