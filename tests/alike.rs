@@ -14,8 +14,15 @@ use wasmoor_tests::storm::Storm;
 
 const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
 const LIMIT: Duration = Duration::from_secs(60);
-const CHECKS: [&str; 6] =
-    ["net_check", "file_check", "process_check", "signal_check", "thread_check", "limits_check"];
+const CHECKS: [&str; 7] = [
+    "net_check",
+    "file_check",
+    "process_check",
+    "signal_check",
+    "thread_check",
+    "limits_check",
+    "fault_check",
+];
 /// Descriptors of `limits_check`, by the command for the guest and by the system for the native program.
 const DESCRIPTORS: &str = "48";
 
@@ -92,6 +99,12 @@ fn threads_and_futexes() {
 #[test]
 fn limits_of_the_system() {
     check_in_each_tier("limits_check");
+}
+
+/// A program that goes on whatever the system answers; `injected.rs` has it answer all sorts of things.
+#[test]
+fn what_passes() {
+    check_in_each_tier("fault_check");
 }
 
 /// Signals that are for the engine, and mean nothing now, end every call of the host that waits, in each

@@ -3,10 +3,10 @@
 //!
 //! Sources and scripts that build them lie in `guests` and `guests/rust`. Each test names the tier.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::time::{Duration, Instant};
 use wasmoor_tests::binary::finish;
+use wasmoor_tests::http::{Client, pattern};
 use wasmoor_tests::server::{LIMIT, Server, command};
 
 const TIERS: [&str; 3] = ["auto", "baseline", "optimizing"];
@@ -15,93 +15,17 @@ fn server(tier: &str) -> Server {
     Server::start(&["--net=listen:127.0.0.1", "--tier", tier, "hyper_server.wasm"])
 }
 
-/// One end of a connection that speaks HTTP/1.1.
-struct Client(BufReader<TcpStream>);
-
-#[derive(Debug, PartialEq)]
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
-}
-
-impl Client {
-    fn new(server: &Server) -> Self {
-        Client(BufReader::new(server.connect()))
-    }
-
-    fn send(&mut self, request: &[u8]) {
-        self.0.get_mut().write_all(request).expect("it is sent");
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("it is answered");
-        line.trim_end().to_owned()
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        self.0.read_exact(&mut bytes).expect("it is answered");
-        bytes
-    }
-
-    /// The next answer, with a body of known length or in chunks.
-    fn answer(&mut self) -> Answer {
-        let status = self.line();
-        let status = status.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let (mut length, mut chunked) = (0, false);
-        loop {
-            let line = self.line().to_ascii_lowercase();
-            match line.split_once(": ") {
-                Some(("content-length", value)) => length = value.parse().expect("a length"),
-                Some(("transfer-encoding", value)) => chunked = value == "chunked",
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let body = if chunked { self.chunks() } else { self.bytes(length) };
-        Answer { status: status.expect("a status"), body }
-    }
-
-    fn chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        loop {
-            let count = usize::from_str_radix(&self.line(), 16).expect("the length of a chunk");
-            body.extend(self.bytes(count));
-            assert_eq!(self.line(), "");
-            if count == 0 {
-                return body;
-            }
-        }
-    }
-
-    fn get(&mut self, path: &str) -> Answer {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
-        self.answer()
-    }
-
-    fn text(&mut self, path: &str) -> String {
-        let answer = self.get(path);
-        assert_eq!(answer.status, 200, "{path}");
-        String::from_utf8(answer.body).expect("it is text")
-    }
-}
-
 /// The server ends when it is asked; who asks waits for the answer.
 fn end(mut server: Server, tier: &str) {
-    assert_eq!(Client::new(&server).text("/end"), "bye\n", "tier {tier}");
+    assert_eq!(Client::at(server.port).text("/end"), "bye\n", "tier {tier}");
     assert_eq!(server.wait(), Some(0), "tier {tier}");
-}
-
-fn pattern(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|at| (at % 251) as u8).collect()
 }
 
 #[test]
 fn a_connection_is_kept_and_requests_may_come_in_one_piece() {
     for tier in TIERS {
         let mut server = server(tier);
-        let mut client = Client::new(&server);
+        let mut client = Client::at(server.port);
         for round in 0..100 {
             assert_eq!(client.text("/"), "Hello, world\n", "tier {tier}, {round}");
         }
@@ -115,7 +39,7 @@ fn a_connection_is_kept_and_requests_may_come_in_one_piece() {
         }
         assert_eq!(client.text("/open"), "1", "tier {tier}");
         drop(client);
-        let mut last = Client::new(&server);
+        let mut last = Client::at(server.port);
         assert_eq!(last.text("/end"), "bye\n", "tier {tier}");
         assert_eq!(server.line(), "requests 203", "tier {tier}");
         assert_eq!(server.wait(), Some(0), "tier {tier}");
@@ -128,7 +52,7 @@ fn large_bodies() {
     for tier in TIERS {
         let server = server(tier);
         let body = pattern(6 << 20);
-        let mut client = Client::new(&server);
+        let mut client = Client::at(server.port);
         let mut writer = client.0.get_ref().try_clone().expect("a second number");
         let echoed = std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -149,7 +73,7 @@ fn large_bodies() {
         assert_eq!(client.answer().body, body.len().to_string().as_bytes(), "tier {tier}");
         // Another is served while one does not read its answer.
         client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(Client::new(&server).text("/"), "Hello, world\n", "tier {tier}");
+        assert_eq!(Client::at(server.port).text("/"), "Hello, world\n", "tier {tier}");
         assert!(client.answer().body == pattern(8 << 20), "tier {tier}");
         end(server, tier);
     }
@@ -159,7 +83,7 @@ fn large_bodies() {
 fn two_hundred_connections() {
     for tier in TIERS {
         let server = server(tier);
-        let mut clients: Vec<Client> = (0..200).map(|_| Client::new(&server)).collect();
+        let mut clients: Vec<Client> = (0..200).map(|_| Client::at(server.port)).collect();
         for _ in 0..3 {
             // All wait at the same time.
             for client in &mut clients {
@@ -172,7 +96,7 @@ fn two_hundred_connections() {
         assert_eq!(clients[0].text("/open"), "200", "tier {tier}");
         clients.truncate(100);
         until_open(&mut clients[0], "100");
-        clients.extend((0..50).map(|_| Client::new(&server)));
+        clients.extend((0..50).map(|_| Client::at(server.port)));
         for client in &mut clients {
             assert_eq!(client.text("/"), "Hello, world\n", "tier {tier}");
         }
@@ -199,13 +123,13 @@ fn until_open(client: &mut Client, count: &str) {
 fn what_goes_wrong_on_one_connection_ends_that_one() {
     for tier in TIERS {
         let mut server = server(tier);
-        let mut steady = Client::new(&server);
+        let mut steady = Client::at(server.port);
         assert_eq!(steady.text("/"), "Hello, world\n", "tier {tier}");
-        let mut wrong = Client::new(&server);
+        let mut wrong = Client::at(server.port);
         wrong.send(b"GET / HTTP/1.1\r\nno header\r\n\r\n");
         assert_eq!(wrong.answer().status, 400, "tier {tier}");
         assert_eq!(server.line(), "connection: invalid HTTP header parsed", "tier {tier}");
-        let mut gone = Client::new(&server);
+        let mut gone = Client::at(server.port);
         gone.send(b"POST /count HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf");
         drop(gone);
         assert!(server.line().starts_with("connection: "), "tier {tier}");

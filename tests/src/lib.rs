@@ -2,8 +2,13 @@
 
 pub mod binary;
 pub mod guest;
+pub mod http;
+#[cfg(target_arch = "x86_64")]
+pub mod injection;
 pub mod server;
 pub mod storm;
+#[cfg(target_arch = "x86_64")]
+pub mod tracer;
 
 /// The README's example compiles and runs.
 #[cfg(doctest)]
