@@ -10,6 +10,10 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use wasmoor_abi::CanonicalTypeId;
 
+/// So many are made before one is looked for in a store without instances: most have only one
+/// instance, and each that cannot be made leaves its own.
+const UNSEARCHED_MAX: usize = 256;
+
 /// See the head of this module.
 #[derive(Debug, Default)]
 pub(crate) struct HostFuncs {
@@ -100,7 +104,9 @@ impl StoreInner {
         ty: RegisteredType,
     ) -> FuncPtr {
         // Stores of one instance have nothing to look for.
-        let found = match self.instances.positions() > 0 && ty.is_of(self.engine().types()) {
+        let may_be_there =
+            self.instances.positions() > 0 || self.host_funcs.all.len() > UNSEARCHED_MAX;
+        let found = match may_be_there && ty.is_of(self.engine().types()) {
             true => self.host_funcs.find(definition, &ty),
             false => None,
         };

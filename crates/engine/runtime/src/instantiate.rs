@@ -91,7 +91,7 @@ fn allocate(
     check_imports(store, module, imports)?;
     let resources = match acquire(store, module) {
         // What was let go while it could not be freed makes room.
-        Err(_) if store.free_released(imports) > 0 => acquire(store, module),
+        Err(_) if makes_room(store, imports) => acquire(store, module),
         resources => resources,
     };
     let Resources { lease, parts, memories, tables } = resources?;
@@ -110,6 +110,12 @@ fn allocate(
     fill_tables(store, module, &instance);
     store.instances.insert(instance);
     Ok(id)
+}
+
+/// Frees what was let go and is not among these imports; whether that was anything.
+fn makes_room(store: &mut StoreInner, imports: &[External]) -> bool {
+    let before = store.meter.memory_bytes;
+    store.free_released(imports) > 0 || store.meter.memory_bytes < before
 }
 
 fn acquire(store: &mut StoreInner, module: &CompiledModule) -> Result<Resources, Error> {

@@ -113,7 +113,7 @@ impl Pool {
     }
 
     /// Unused slots that are kept ready for their modules before one of them is given to another
-    /// module rather than a new slot. 0: memory that is warm is always used again. `None`: no
+    /// module rather than a new slot, of all shards together. 0: memory that is warm is always used again. `None`: no
     /// module ever loses a slot to another, even if an instance finds no slot then.
     pub fn warm_max(&mut self, slots: Option<u32>) -> &mut Self {
         self.warm_max = slots;

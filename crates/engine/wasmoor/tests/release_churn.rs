@@ -69,3 +69,26 @@ fn baseline_one_store_stays_small() {
         assert!(after.1 <= before.1 + 2, "{name}: {} mappings, then {}", before.1, after.1);
     }
 }
+
+/// Instances that cannot be made leave nothing in a store that has none.
+#[test]
+fn baseline_refused_instances_leave_nothing() {
+    let engine = Engine::new(Config::new().tier(Tier::Baseline)).expect("an engine");
+    let text = r#"(module (import "host" "f" (func)) (import "host" "g" (func)) (memory 1))"#;
+    let module = Module::new(&engine, text).expect("valid");
+    let mut linker = Linker::<()>::new(&engine);
+    linker.func_wrap("host", "f", || {}).expect("a name");
+    linker.func_wrap("host", "g", || {}).expect("a name");
+    let pre = linker.instantiate_pre(&module).expect("all imports");
+    let mut store = Store::new(&engine, ()).expect("a store");
+    store.set_limits(StoreLimits { memory_bytes_max: 0, ..StoreLimits::default() });
+    let mut before = (0, 0);
+    for number in 0..50_000 {
+        if number == 1000 {
+            before = taken();
+        }
+        assert!(pre.instantiate(&mut store).is_err());
+    }
+    let after = taken();
+    assert!(after.0 < before.0 + (1 << 20), "{} bytes, then {}", before.0, after.0);
+}
