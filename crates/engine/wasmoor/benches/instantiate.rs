@@ -52,6 +52,15 @@ fn stubs(engine: &Engine, module: &Module) -> Result<InstancePre<()>> {
     linker.instantiate_pre(module)
 }
 
+/// An instance, which has written to so many pages.
+fn instance(pre: &InstancePre<()>, store: &mut Store<()>, touch: Option<i32>) -> Result<Instance> {
+    let instance = pre.instantiate(&mut *store)?;
+    if let Some(pages) = touch {
+        instance.get_typed_func::<i32, ()>(&*store, "touch")?.call(store, pages)?;
+    }
+    Ok(instance)
+}
+
 fn row(
     label: &str,
     engine: &Engine,
@@ -62,11 +71,7 @@ fn row(
     let pre = stubs(engine, module)?;
     let once = || -> Result<()> {
         let mut store = Store::new(engine, ())?;
-        let instance = pre.instantiate(&mut store)?;
-        if let Some(pages) = touch {
-            instance.get_typed_func::<i32, ()>(&store, "touch")?.call(&mut store, pages)?;
-        }
-        Ok(())
+        instance(&pre, &mut store, touch).map(drop)
     };
     once()?;
     let once = || once().unwrap_or_else(|error| panic!("{error}"));
@@ -86,11 +91,7 @@ fn row_in_one_store(
     let store = Mutex::new(Store::new(engine, ())?);
     let once = || -> Result<()> {
         let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-        let instance = pre.instantiate(&mut *store)?;
-        if let Some(pages) = touch {
-            instance.get_typed_func::<i32, ()>(&*store, "touch")?.call(&mut *store, pages)?;
-        }
-        instance.release(&mut *store)
+        instance(&pre, &mut store, touch)?.release(&mut *store)
     };
     once()?;
     let once = || once().unwrap_or_else(|error| panic!("{error}"));

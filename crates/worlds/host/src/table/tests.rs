@@ -117,15 +117,21 @@ fn programs_begin_without_what_is_closed_for_them() {
     assert_eq!((table.len(), table.push(null())), (3, Ok(1)));
 }
 
+/// Of ten that may be open.
+fn table_of_four_and_copy() -> (Arc<Limits>, Arc<DescriptorTable>, Arc<DescriptorTable>) {
+    let (limits, table) = table(10);
+    for _ in 0..4 {
+        table.push(null()).unwrap();
+    }
+    let copy = table.copy();
+    (limits, table, copy)
+}
+
 #[test]
 fn a_copy_is_charged_for_what_it_opens() {
     for takes_over in [false, true] {
-        let (limits, table) = table(10);
-        for _ in 0..4 {
-            table.push(null()).unwrap();
-        }
+        let (limits, table, copy) = table_of_four_and_copy();
         let left = || limits.left(Resource::OpenFiles);
-        let copy = table.copy();
         assert_eq!((copy.len(), left()), (4, 6));
         // What it closes is the other's still; what it opens is its own, but for a number that is
         // open in both.
@@ -152,12 +158,8 @@ fn a_copy_is_charged_for_what_it_opens() {
 #[test]
 fn what_either_has_is_charged() {
     for takes_over in [false, true] {
-        let (limits, table) = table(10);
-        for _ in 0..4 {
-            table.push(null()).unwrap();
-        }
+        let (limits, table, copy) = table_of_four_and_copy();
         let left = || limits.left(Resource::OpenFiles);
-        let copy = table.copy();
         // Closed by another thread, while the copy has them.
         for fd in 0..3 {
             table.remove(fd).unwrap();
