@@ -147,12 +147,12 @@ impl PollSet {
             }
         }
         self.version = version;
-        if self.tell_kernel().is_err() {
-            // To wait needs neither a descriptor nor memory: only to be quick the next time does.
-            self.start_anew();
-            return poll_counting(Bytes::Some, core, count, interest, report);
+        if self.tell_kernel().is_ok() && self.wait(core, earliest_ns, &mut report)? {
+            return Ok(());
         }
-        self.wait(core, earliest_ns, &mut report)
+        // To wait needs neither a descriptor nor memory: only to be quick the next time does.
+        self.start_anew();
+        poll_counting(Bytes::Some, core, count, interest, report)
     }
 
     /// Whether the meter grants the open file that the kernel's set is.
@@ -332,23 +332,27 @@ impl PollSet {
         if is_short { Err(Errno::NOMEM) } else { Ok(()) }
     }
 
+    /// Waits and reports; false, and nothing is reported: the kernel had to be told anew, and could
+    /// not be.
     fn wait<E: From<Errno>>(
         &mut self,
         core: &Core,
         earliest_ns: Option<u64>,
         report: &mut impl FnMut(u32, Event) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+    ) -> std::result::Result<bool, E> {
         let mut left_ns = earliest_ns;
         loop {
             let timeout_ns = if self.at_once + self.refused > 0 { Some(0) } else { left_ns };
             let looked = self.listen(core, timeout_ns)?;
             if looked == Some(Looked::Stale) {
                 self.start_anew();
-                self.tell_kernel()?;
+                if self.tell_kernel().is_err() {
+                    return Ok(false);
+                }
             }
             // Where nobody has looked, what is ready may be there although the time is over.
             if looked.is_some() && self.report_all(core, report)? > 0 {
-                return Ok(());
+                return Ok(true);
             }
             left_ns = self.clocks_left(core)?;
         }
