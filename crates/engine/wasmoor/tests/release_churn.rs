@@ -68,11 +68,12 @@ fn baseline_one_store_stays_small() {
         assert!(after.0 < before.0 + (1 << 20), "{name}: {} bytes, then {}", before.0, after.0);
         assert!(after.1 <= before.1 + 2, "{name}: {} mappings, then {}", before.1, after.1);
     }
+    // Not beside the rest: both look at the whole process.
+    refused_instances_leave_nothing();
 }
 
 /// Instances that cannot be made leave nothing in a store that has none.
-#[test]
-fn baseline_refused_instances_leave_nothing() {
+fn refused_instances_leave_nothing() {
     let engine = Engine::new(Config::new().tier(Tier::Baseline)).expect("an engine");
     let text = r#"(module (import "host" "f" (func)) (import "host" "g" (func)) (memory 1))"#;
     let module = Module::new(&engine, text).expect("valid");
